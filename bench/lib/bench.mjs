@@ -1,0 +1,107 @@
+// The order of a run: workload by workload, in alternating rounds, so that
+// servers that are compared are measured within the same minute.
+import { writeFileSync } from 'node:fs';
+import { config, wants } from './config.mjs';
+import { growth } from './growth.mjs';
+import { measure, writeTokens } from './load.mjs';
+import { footprint } from './footprint.mjs';
+import { pgbench } from './pgbench.mjs';
+import { start, stop, stopAll } from './servers.mjs';
+import { grid, report } from './table.mjs';
+import { WORKLOADS, checkAnswers, sql } from './workloads.mjs';
+
+/* A measurement is doubtful when others had more of the machine than this. */
+const BUSY = 0.1;
+
+const percent = (share) => `${(share * 100).toFixed(0)} %`;
+
+const say = (text) => console.log(`bench: ${text}`);
+
+/* A copy of the loaded database, for one measurement. */
+export async function freshDatabase() {
+  await sql(`DROP DATABASE IF EXISTS ${config.database} WITH (FORCE)`,
+    'postgres');
+  await sql(`CREATE DATABASE ${config.database} TEMPLATE base`, 'postgres');
+  await sql('CHECKPOINT', 'postgres');
+}
+
+async function measureServer(name, workload) {
+  const server = await start(
+    name === 'ours' ? workload.server ?? name : name);
+  const bytes = await checkAnswers(server, workload);
+  const checked = workload.writes
+    ? Number(await sql('SELECT count(*) FROM note_versions')) : 0;
+  const result = { ...await measure(server, workload), checked };
+  if (result.bytes < 0.9 * bytes || result.bytes > bytes + 2000) {
+    throw new Error(`${name}: answers of ${result.bytes} bytes, not ${bytes}`);
+  }
+  await workload.verify?.(result);
+  await checkAnswers(server, workload);
+  await stop(server);
+  return result;
+}
+
+async function measureWorkload(name) {
+  const workload = WORKLOADS[name];
+  const servers = workload.servers.filter((server) => server === 'pgbench'
+    ? wants('pgbench') : config.servers.includes(server));
+  const results = Object.fromEntries(servers.map((server) => [server, []]));
+  for (let round = 1; round <= config.rounds; round++) {
+    for (const server of servers) {
+      await freshDatabase();
+      const one = server === 'pgbench' ? await pgbench(name)
+        : await measureServer(server, workload);
+      results[server].push(one);
+      say(`${name} ${round}/${config.rounds} ${server.padEnd(8)}`
+        + `${one.rate.toFixed(0).padStart(7)} req/s`
+        + (one.others > BUSY ? `, ${percent(one.others)} went to others` : ''));
+    }
+  }
+  return results;
+}
+
+async function main() {
+  writeTokens();
+  const results = {};
+  for (const [name, workload] of Object.entries(WORKLOADS)) {
+    if (!wants(workload.part)) continue;
+    const measured = await measureWorkload(name);
+    if (Object.keys(measured).length > 0) results[name] = measured;
+  }
+  const ours = config.servers.includes('ours');
+  const grown = wants('growth') && ours ? await growth(say) : null;
+  const memory = wants('memory') && ours ? await footprint() : null;
+
+  const { text, marks } = report(results);
+  console.log(`\n${text}`);
+  if (grown) console.log(`\n${grid(grown.table)}`);
+  if (memory) console.log(`\n${memory.text}`);
+  const busy = Object.values(results).flatMap((one) => Object.values(one))
+    .flat().filter((one) => one.others > BUSY).length;
+  if (busy > 0) {
+    console.log(`\nbench: in ${busy} measurements other programs took over `
+      + `${percent(BUSY)} of the machine: run again when it is quiet`);
+  }
+  console.log(`\nbench: ${marks.ok} targets reached, ${marks.short} short`);
+  if (config.json) {
+    writeFileSync(config.json, `${JSON.stringify({
+      settings: {
+        rounds: config.rounds, seconds: config.seconds,
+        connections: config.connections, fsync: process.env.BENCH_FSYNC,
+      },
+      results, growth: grown?.numbers, memory: memory?.numbers,
+    }, null, 1)}\n`);
+  }
+}
+
+for (const signal of ['SIGTERM', 'SIGINT']) {
+  process.on(signal, () => stopAll().finally(() => process.exit(130)));
+}
+try {
+  await main();
+} catch (error) {
+  console.error(`bench: ${error.stack}`);
+  process.exitCode = 1;
+} finally {
+  await stopAll();
+}

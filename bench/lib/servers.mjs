@@ -1,0 +1,125 @@
+// Starts and stops the servers under test.
+import { execFileSync, spawn } from 'node:child_process';
+import { chownSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SECRET, config, tail } from './config.mjs';
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function prepareFiles() {
+  for (const name of ['static', 'files']) {
+    mkdirSync(join(config.dir, name), { recursive: true });
+  }
+  writeFileSync(join(config.dir, 'static', 'empty.json'),
+    '{"status":"ALIVE","timestamp":"2026-01-24T10:30:00.000Z"}');
+  if (process.getuid() === 0) {
+    const uid = Number(execFileSync('id', ['-u', 'www-data']));
+    chownSync(join(config.dir, 'files'), uid, -1);
+  }
+}
+
+function httpdCommand(port, ...defines) {
+  prepareFiles();
+  if (process.getuid() === 0) defines.push('BENCH_ROOT_USER');
+  const args = ['-DFOREGROUND', ...defines.map((name) => `-D${name}`),
+    '-f', join(config.root, 'bench/lib/httpd.conf')];
+  return {
+    command: config.httpd,
+    args,
+    env: {
+      ...process.env, BENCH_PORT: port, BENCH_SECRET: SECRET,
+      BENCH_DATABASE: config.database, BENCH_PGOPTIONS: config.pgOptions,
+    },
+    log: join(config.dir, 'httpd-error.log'),
+  };
+}
+
+function nodeCommand(port, peer) {
+  return {
+    command: process.execPath,
+    args: [join(config.root, 'bench/peers', peer, 'server.mjs')],
+    env: {
+      ...process.env, NODE_ENV: 'production', PORT: port, JWT_SECRET: SECRET,
+      PGDATABASE: config.database, PGOPTIONS: config.pgOptions,
+    },
+    log: join(config.dir, `${peer}.log`),
+  };
+}
+
+const COMMANDS = {
+  ours: (port) => httpdCommand(port, 'BENCH_CHRONICLE'),
+  uncached: (port) =>
+    httpdCommand(port, 'BENCH_CHRONICLE', 'BENCH_UNCACHED'),
+  plain: (port) => httpdCommand(port),
+  express: (port) => nodeCommand(port, 'express-pg'),
+  fastify: (port) => nodeCommand(port, 'fastify-pg'),
+};
+const READY = {
+  ours: '/health/ready', uncached: '/health/ready', plain: '/empty.json',
+};
+
+const running = new Set();
+
+async function answers(url) {
+  try {
+    const reply = await fetch(url, { headers: { connection: 'close' } });
+    await reply.arrayBuffer();
+    return reply.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+async function waitReady(server, path) {
+  const begin = performance.now();
+  while (!await answers(`${server.base}${path}`)) {
+    if (server.ended) {
+      throw new Error(`${server.name} ended at its start\n${tail(server.log)}`);
+    }
+    if (performance.now() - begin > 15000) {
+      throw new Error(`${server.name} is not ready\n${tail(server.log)}`);
+    }
+    await sleep(10);
+  }
+  server.startSeconds = (performance.now() - begin) / 1000;
+}
+
+export async function start(name) {
+  const port = await freePort();
+  const { command, args, env, log } = COMMANDS[name](port);
+  const out = openSync(join(config.dir, `${name}.log`), 'a');
+  const child = spawn(command, args, { env, stdio: ['ignore', out, out] });
+  const server = {
+    name, child, log, pid: child.pid, base: `http://127.0.0.1:${port}`,
+    ended: false,
+  };
+  running.add(server);
+  server.exit = new Promise((resolve) => {
+    const end = () => { server.ended = true; resolve(); };
+    child.on('exit', end).on('error', end);
+  });
+  await waitReady(server, READY[name] ?? '/health/live');
+  return server;
+}
+
+export async function stop(server) {
+  if (!server.ended) server.child.kill('SIGTERM');
+  const late = setTimeout(() => server.child.kill('SIGKILL'), 10000);
+  await server.exit;
+  clearTimeout(late);
+  running.delete(server);
+}
+
+export async function stopAll() {
+  await Promise.all([...running].map(stop));
+}

@@ -1,0 +1,67 @@
+// The result as text: medians, ratios, targets.
+import { TARGETS, WORKLOADS } from './workloads.mjs';
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half]
+    : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/* One record out of the rounds: the median of every number in it. */
+export function summary(rounds) {
+  const result = {};
+  for (const key of ['rate', 'cpu', 'dbCpu', 'p50', 'p99']) {
+    const values = rounds.map((round) => round[key])
+      .filter((value) => value !== undefined);
+    if (values.length > 0) result[key] = median(values);
+  }
+  const rates = rounds.map((round) => round.rate);
+  result.spread = (Math.max(...rates) - Math.min(...rates)) / result.rate;
+  return result;
+}
+
+const show = (value, digits = 0) =>
+  (value === undefined ? '-' : value.toFixed(digits));
+
+const cell = (value) => (typeof value === 'string' ? value : show(value));
+
+/* Columns padded to their widest cell; the first is left-aligned. */
+export function grid(rows) {
+  const widths = rows[0].map((_, i) =>
+    Math.max(...rows.map((row) => cell(row[i] ?? '').length)));
+  return rows.map((row) => row.map((value, i) => (i === 0
+    ? cell(value).padEnd(widths[i]) : cell(value).padStart(widths[i])))
+    .join('  ').trimEnd()).join('\n');
+}
+
+const NAMES = {
+  ours: 'mod_chronicle', express: 'Express 4 + pg',
+  fastify: 'Fastify 4 + postgres.js', pgbench: 'pgbench, same SQL',
+};
+
+/* results: {workload: {server: [round, …]}} */
+export function report(results) {
+  const rows = [['', 'req/s', '+-%', 'CPU us', '= server', '+ PG', 'p50 ms',
+    'p99 ms', 'ours/x', 'target', '']];
+  const marks = { ok: 0, short: 0 };
+  for (const [name, servers] of Object.entries(results)) {
+    rows.push([`${WORKLOADS[name].title}`]);
+    const ours = servers.ours && summary(servers.ours);
+    for (const [server, rounds] of Object.entries(servers)) {
+      const one = summary(rounds);
+      const ratio = ours && server !== 'ours' ? ours.rate / one.rate
+        : undefined;
+      const target = TARGETS[name]?.[server];
+      const mark = target === undefined || ratio === undefined ? ''
+        : ratio >= target ? 'ok' : 'short';
+      if (mark) marks[mark]++;
+      rows.push([`  ${NAMES[server]}`, show(one.rate),
+        show(one.spread * 50), one.cpu === undefined ? '-'
+          : show(one.cpu + one.dbCpu), show(one.cpu), show(one.dbCpu),
+        show(one.p50, 2), show(one.p99, 2), show(ratio, 2),
+        target === undefined ? '' : `>= ${target}`, mark]);
+    }
+  }
+  return { text: grid(rows), marks };
+}

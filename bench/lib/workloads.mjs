@@ -1,0 +1,214 @@
+// The measured workloads: what is asked, who is asked, and how answers are
+// judged. A wrong answer fails the whole bench.
+import { USERS, config, id, token } from './config.mjs';
+import { output } from './load.mjs';
+
+export const WORKLOADS = {
+  live: {
+    title: 'empty handler (GET /health/live)', part: 'empty', maker: 'get',
+    path: '/health/live', servers: ['ours'], check: checkLive,
+  },
+  static: {
+    title: 'httpd itself (static file)', part: 'empty', maker: 'get',
+    path: '/empty.json', servers: ['ours'], check: checkLive,
+  },
+  note: {
+    title: 'one note of 1 KB', part: 'note', maker: 'note',
+    servers: ['ours', 'express', 'fastify', 'pgbench'], check: checkNote,
+  },
+  list: {
+    title: 'list of 20 with total', part: 'list', maker: 'list',
+    path: '/api/v1/notes', server: 'uncached',
+    servers: ['ours', 'express', 'fastify', 'pgbench'], check: checkList,
+  },
+  cached: {
+    title: 'the same list, cache on', part: 'cached', maker: 'list',
+    path: '/api/v1/notes', servers: ['ours'], check: checkCached,
+  },
+  create: {
+    title: 'create', part: 'create', maker: 'create', writes: true,
+    servers: ['ours', 'express', 'fastify', 'pgbench'], check: checkCreate,
+    verify: verifyCreated,
+  },
+  update: {
+    title: 'update with version row', part: 'update', maker: 'update',
+    writes: true, servers: ['ours', 'express', 'fastify', 'pgbench'],
+    check: checkUpdate, verify: verifyUpdated,
+  },
+};
+
+/* What DESIGN promises: ours divided by the other. */
+export const TARGETS = {
+  note: { express: 8, fastify: 5, pgbench: 0.30 },
+  list: { express: 6, fastify: 4, pgbench: 0.50 },
+  create: { express: 3.5, fastify: 2.5, pgbench: 0.65 },
+};
+
+const ITEM = ['clientUpdatedAt', 'contentPlain', 'createdAt', 'deletedAt',
+  'folder', 'folderId', 'id', 'isFavorite', 'isPinned', 'syncStatus', 'tags',
+  'title', 'updatedAt', 'version', 'wordCount'];
+const NOTE = [...ITEM, 'content'].sort();
+const PAGE = ['hasNext', 'hasPrev', 'limit', 'nextCursor', 'page', 'total',
+  'totalPages'];
+
+function expect(right, what, seen) {
+  if (!right) {
+    throw new Error(`${what}: ${JSON.stringify(seen).slice(0, 600)}`);
+  }
+}
+
+const fields = (object, names) =>
+  Object.keys(object).sort().join() === names.join();
+
+/* One request as wrk sends it; gives the checked envelope's data. */
+export async function ask(server, user, path, options = {}) {
+  const { method = 'GET', body, status = 200 } = options;
+  const reply = await fetch(`${server.base}${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${token(user)}`,
+      ...(body && { 'content-type': 'application/json' }),
+    },
+    body: body && JSON.stringify(body),
+  });
+  const text = await reply.text();
+  expect(reply.status === status, `${server.name}: ${method} ${path}`,
+    `${reply.status} ${text}`);
+  expect(/^application\/json/.test(reply.headers.get('content-type')),
+    'media type', reply.headers.get('content-type'));
+  const json = JSON.parse(text);
+  expect(fields(json, ['data', 'message', 'success', 'timestamp'])
+    && json.success === true, 'envelope', json);
+  return { data: json.data, headers: reply.headers, bytes: text.length };
+}
+
+function expectNote(note, user) {
+  expect(fields(note, NOTE) && fields(note.folder, ['color', 'id', 'name'])
+    && note.folderId === id('folder', user) && note.deletedAt === null
+    && note.folder.id === note.folderId && note.wordCount > 50
+    && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(note.updatedAt)
+    && note.content === `<p>${note.contentPlain}</p>`
+    && note.tags.join() === 'bench,load', 'note', note);
+}
+
+async function checkLive(server) {
+  const path = '/health/live';
+  const reply = await fetch(`${server.base}${path}`);
+  const text = await reply.text();
+  expect(reply.status === 200 && JSON.parse(text).status === 'ALIVE',
+    path, text);
+  return text.length;
+}
+
+async function checkNote(server, user) {
+  const note = id('note', 10 * user * (user - 1) + 7);
+  const { data, headers, bytes } =
+    await ask(server, user, `/api/v1/notes/${note}`);
+  expectNote(data, user);
+  expect(data.id === note && headers.get('etag') === `"v${data.version}"`,
+    'note', data);
+  return bytes;
+}
+
+async function checkList(server, user, cache) {
+  const { data, headers, bytes } = await ask(server, user, '/api/v1/notes');
+  const { items, pagination } = data;
+  expect(fields(pagination, PAGE) && pagination.total === 20 * user
+    && pagination.totalPages === user && pagination.hasNext === user > 1
+    && (pagination.nextCursor !== null) === user > 1
+    && items.length === 20, 'list', pagination);
+  for (const item of items) expect(fields(item, ITEM), 'list item', item);
+  expect(items.every((item, i) =>
+    i === 0 || item.updatedAt <= items[i - 1].updatedAt), 'order of the list',
+  items.map((item) => item.updatedAt));
+  if (cache) {
+    expect(headers.get('x-cache') === cache, 'X-Cache',
+      [...headers.entries()]);
+  } else {
+    expect(headers.get('x-cache') !== 'HIT', 'X-Cache',
+      [...headers.entries()]);
+  }
+  return bytes;
+}
+
+async function checkCached(server, user) {
+  await ask(server, user, '/api/v1/notes');
+  return checkList(server, user, 'HIT');
+}
+
+const text = 'lorem ipsum dolor sit '.repeat(45) + 'amet';
+
+async function checkCreate(server, user) {
+  const { data, headers, bytes } = await ask(server, user, '/api/v1/notes', {
+    method: 'POST', status: 201,
+    body: {
+      title: 'Checked', content: `<p>${text}</p>`,
+      folderId: id('folder', user), tags: ['bench', 'load'],
+    },
+  });
+  expectNote(data, user);
+  expect(data.title === 'Checked' && data.contentPlain === text
+    && data.wordCount === 181 && data.version === 1
+    && headers.get('location') === `/api/v1/notes/${data.id}`, 'new note',
+  data);
+  const { data: again } = await ask(server, user, `/api/v1/notes/${data.id}`);
+  expect(JSON.stringify(again) === JSON.stringify(data), 'new note, read',
+    again);
+  return bytes;
+}
+
+async function checkUpdate(server, user) {
+  const path = `/api/v1/notes/${id('note', 10 * user * (user - 1) + 5)}`;
+  const { data: old } = await ask(server, user, path);
+  const { data, bytes } = await ask(server, user, path, {
+    method: 'PUT',
+    body: { title: `Checked ${old.version}`, content: `<p>${text}</p>` },
+  });
+  expectNote(data, user);
+  expect(data.version === old.version + 1 && data.contentPlain === text
+    && data.updatedAt > old.updatedAt, 'updated note', data);
+  return bytes;
+}
+
+/* Answers of a few users, one after another; gives the mean size. */
+export async function checkAnswers(server, workload) {
+  const users = [1, 2, 17, USERS];
+  let bytes = 0;
+  for (const user of users) bytes += await workload.check(server, user);
+  return bytes / users.length;
+}
+
+export async function sql(text, database = config.database) {
+  return (await output('psql',
+    ['-XAqt', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', text])).trim();
+}
+
+/* At the end of a run, one request per connection may be under way. */
+function expectCount(found, result, what) {
+  const extra = found - result.written;
+  expect(extra >= 0 && extra <= 4 * config.connections, what,
+    { found, answered: result.written });
+}
+
+const titled = (word, runs) =>
+  `title ~ '^${word} (${runs.join('|')})\\.\\d+\\.\\d{10}$'`;
+
+async function verifyCreated(result) {
+  const found = await sql(`SELECT count(*) FROM notes n
+    WHERE ${titled('Created', result.runs)} AND version = 1
+      AND length(content) = 1007 AND search IS NOT NULL
+      AND change_seq <= (SELECT change_seq FROM users u
+                          WHERE u.id = n.user_id)`);
+  expectCount(Number(found), result, 'notes created');
+  const twice = await sql(`SELECT count(*) FROM (SELECT 1 FROM notes
+    GROUP BY user_id, change_seq HAVING count(*) > 1) t`);
+  expect(twice === '0', 'change numbers given twice', twice);
+}
+
+async function verifyUpdated(result) {
+  const [found, steps] = (await sql(`SELECT
+    (SELECT count(*) FROM note_versions), sum(version - 1) FROM notes`))
+    .split('|').map(Number);
+  expect(found === steps, 'version rows', { found, steps });
+  expectCount(found - result.checked, result, 'notes updated');
+}

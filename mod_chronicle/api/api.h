@@ -1,0 +1,20 @@
+/* Table of contents of the product: its resources and their routes. */
+#ifndef CH_API_API_H
+#define CH_API_API_H
+
+#include "web/route.h"
+
+/* All route tables, in the order of the documents. */
+extern const ch_routes_t *const ch_api_tables[];
+extern const int ch_api_table_count;
+
+/* Each resource file exports its table and nothing else. */
+extern const ch_routes_t ch_root_routes;
+extern const ch_routes_t ch_auth_routes;
+extern const ch_routes_t ch_auth_mail_routes;
+extern const ch_routes_t ch_user_routes;
+extern const ch_routes_t ch_folder_routes;
+extern const ch_routes_t ch_note_routes;
+extern const ch_routes_t ch_note_version_routes;
+
+#endif

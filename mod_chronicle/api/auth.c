@@ -1,0 +1,696 @@
+/* Accounts and their sessions: register, log in, refresh, log out. The ways
+ * that lead over a mail are in auth_mail.c. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "api/account.h"
+#include "api/api.h"
+#include "api/auth_mail.h"
+#include "auth/auth.h"
+#include "auth/password.h"
+#include "auth/refresh.h"
+#include "base/clock.h"
+#include "base/jsonw.h"
+#include "base/seal.h"
+#include "base/uuid.h"
+#include "store/sql_gen.h"
+#include "web/reply.h"
+
+/* --- inputs ----------------------------------------------------------- */
+
+static const char *const device_types[] = { "web",    "mobile", "desktop",
+                                            "tablet", "api",    "other" };
+
+typedef struct {
+    const char *email;
+    const char *password;
+    const char *full_name;
+    const char *device_name;
+    int device_type;
+    int session;
+} account_in_t;
+
+#define DEVICE_ROWS                                                           \
+    { .name = "deviceName",                                                   \
+      CH_IN(account_in_t, device_name, CH_T_STR),                             \
+      .min = 1,                                                               \
+      .max = 255,                                                             \
+      .doc = "Shown in the list of sessions" },                               \
+    { .name = "deviceType",                                                   \
+      CH_IN(account_in_t, device_type, CH_T_ENUM),                            \
+      CH_CHOICES(device_types),                                               \
+      .def = "\"other\"",                                                     \
+      .doc = "Kind of device" },                                              \
+    { .name = "session",                                                      \
+      CH_IN(account_in_t, session, CH_T_BOOL),                                \
+      .def = "false",                                                         \
+      .doc = "true: cookies instead of tokens" }
+
+static const ch_field_t register_rows[] = {
+    { .name = "email", CH_IN(account_in_t, email, CH_T_EMAIL),
+      .flags = CH_REQUIRED, .doc = "Address of the account" },
+    { .name = "password", CH_IN(account_in_t, password, CH_T_SECRET),
+      .flags = CH_REQUIRED | CH_WRITE_ONLY, .min = CH_PASSWORD_MIN,
+      .max = CH_PASSWORD_MAX, .doc = "8 to 72 bytes, not a well-known one" },
+    { .name = "fullName", CH_IN(account_in_t, full_name, CH_T_STR), .min = 1,
+      .max = 255, .doc = "Shown to others" },
+    DEVICE_ROWS,
+};
+
+static const ch_field_t login_rows[] = {
+    { .name = "email", CH_IN(account_in_t, email, CH_T_EMAIL),
+      .flags = CH_REQUIRED, .doc = "Address of the account" },
+    { .name = "password", CH_IN(account_in_t, password, CH_T_SECRET),
+      .flags = CH_REQUIRED | CH_WRITE_ONLY, .min = 1, .max = 1024,
+      .doc = "The account's password" },
+    DEVICE_ROWS,
+};
+
+static void check_register(ch_req_t *rq, void *fields, ch_err_t **faults)
+{
+    const account_in_t *in = fields;
+
+    if (in->password) {
+        ch_password_check(rq->pool, faults, "password", in->password,
+                          in->email);
+    }
+}
+
+static const ch_fields_t register_in = {
+    .rows = register_rows, .count = (int)CH_COUNT(register_rows),
+    .size = sizeof(account_in_t), .check = check_register,
+};
+
+static const ch_fields_t login_in = CH_FIELDS(account_in_t, login_rows);
+
+typedef struct {
+    const char *refresh_token;
+    int all_devices;
+} logout_in_t;
+
+static const ch_field_t logout_rows[] = {
+    { .name = "refreshToken",
+      CH_IN(logout_in_t, refresh_token, CH_T_SECRET), .min = 1, .max = 255,
+      .flags = CH_WRITE_ONLY, .doc = "In place of a credential" },
+    { .name = "allDevices", CH_IN(logout_in_t, all_devices, CH_T_BOOL),
+      .def = "false", .doc = "true: ends every session of the account" },
+};
+
+static const ch_fields_t logout_in = CH_FIELDS(logout_in_t, logout_rows);
+
+typedef struct {
+    const char *refresh_token;
+    const char *device_name;
+} refresh_in_t;
+
+static const ch_field_t refresh_rows[] = {
+    { .name = "refreshToken",
+      CH_IN(refresh_in_t, refresh_token, CH_T_SECRET),
+      .flags = CH_REQUIRED | CH_WRITE_ONLY, .min = 1, .max = 255,
+      .doc = "The newest refresh token" },
+    { .name = "deviceName", CH_IN(refresh_in_t, device_name, CH_T_STR),
+      .min = 1, .max = 255, .doc = "New name of the device" },
+};
+
+static const ch_fields_t refresh_in = CH_FIELDS(refresh_in_t, refresh_rows);
+
+typedef struct {
+    const char *current;
+    const char *new;
+} change_in_t;
+
+static const ch_field_t change_rows[] = {
+    { .name = "currentPassword", CH_IN(change_in_t, current, CH_T_SECRET),
+      .flags = CH_REQUIRED | CH_WRITE_ONLY, .min = 1, .max = 1024,
+      .doc = "The password so far" },
+    { .name = "newPassword", CH_IN(change_in_t, new, CH_T_SECRET),
+      .flags = CH_REQUIRED | CH_WRITE_ONLY, .min = CH_PASSWORD_MIN,
+      .max = CH_PASSWORD_MAX, .doc = "Must differ from it" },
+};
+
+static void check_change(ch_req_t *rq, void *fields, ch_err_t **faults)
+{
+    const change_in_t *in = fields;
+
+    if (in->new) {
+        ch_password_check(rq->pool, faults, "newPassword", in->new, NULL);
+    }
+    if (in->new && in->current && strcmp(in->new, in->current) == 0) {
+        ch_err_fault(rq->pool, faults, CH_D_INVALID_VALUE, "newPassword",
+                     "must differ from the current password");
+    }
+}
+
+static const ch_fields_t change_in = {
+    .rows = change_rows, .count = (int)CH_COUNT(change_rows),
+    .size = sizeof(change_in_t), .check = check_change,
+};
+
+/* --- outputs ---------------------------------------------------------- */
+
+static const ch_field_t tokens_rows[] = {
+    { .name = "accessToken", .type = CH_T_STR, .doc = "JWT, 15 minutes" },
+    { .name = "refreshToken", .type = CH_T_STR, .doc = "30 days" },
+    { .name = "tokenType", .type = CH_T_STR, .doc = "Bearer" },
+    { .name = "expiresIn", .type = CH_T_INT, .doc = "Seconds" },
+    { .name = "refreshExpiresIn", .type = CH_T_INT, .doc = "Seconds" },
+};
+
+static const ch_fields_t tokens_out = {
+    .name = "Tokens", .rows = tokens_rows,
+    .count = (int)CH_COUNT(tokens_rows),
+};
+
+static const ch_field_t account_rows[] = {
+    { .name = "user", .type = CH_T_NEST, .nested = &ch_user_out,
+      .doc = "The account" },
+    { .name = "tokens", .type = CH_T_NEST, .nested = &tokens_out,
+      .flags = CH_NULLABLE, .doc = "null with a cookie session" },
+    { .name = "csrfToken", .type = CH_T_STR, .flags = CH_NULLABLE,
+      .doc = "For the X-CSRF-Token header of a cookie session" },
+};
+
+static const ch_fields_t account_out = {
+    .name = "Account", .rows = account_rows,
+    .count = (int)CH_COUNT(account_rows),
+};
+
+static const ch_field_t refreshed_rows[] = {
+    { .name = "tokens", .type = CH_T_NEST, .nested = &tokens_out,
+      .doc = "The tokens to use from now on" },
+};
+
+static const ch_fields_t refreshed_out = {
+    .rows = refreshed_rows, .count = (int)CH_COUNT(refreshed_rows),
+};
+
+static const ch_field_t revoked_rows[] = {
+    { .name = "revokedSessions", .type = CH_T_INT, .column = "revoked",
+      .doc = "Sessions ended" },
+};
+
+static const ch_fields_t revoked_out = {
+    .rows = revoked_rows, .count = (int)CH_COUNT(revoked_rows),
+};
+
+static const ch_field_t csrf_rows[] = {
+    { .name = "csrfToken", .type = CH_T_STR, .flags = CH_NULLABLE,
+      .doc = "null for bearer callers" },
+};
+
+static const ch_fields_t csrf_out = {
+    .rows = csrf_rows, .count = (int)CH_COUNT(csrf_rows),
+};
+
+/* --- helpers ---------------------------------------------------------- */
+
+/* What was known of a session cookie that came along is over. */
+static ch_err_t *end_old_cookie(ch_req_t *rq)
+{
+    const char *cookie = ch_req_cookie(rq, CH_SESSION_COOKIE);
+    sql_auth_revoke_cookie_t in;
+    ch_rows_t *rows;
+    ch_err_t *err;
+
+    if (!cookie) {
+        return NULL;
+    }
+    in.token_hash = ch_session_cookie_hash(rq, cookie);
+    err = sql_auth_revoke_cookie(rq->db, &in, &rows);
+    if (!err && ch_rows_count(rows)) {
+        ch_session_forget(ch_rows_text(rows, 0, "id"));
+    }
+    return err;
+}
+
+static ch_err_t *reply_account(ch_req_t *rq, const ch_session_t *session,
+                               const ch_rows_t *user, const char *message)
+{
+    ch_err_t *err = end_old_cookie(rq);
+
+    if (err) {
+        return err;
+    }
+    ch_session_write(rq, ch_reply_begin(rq, 2048), session, &ch_user_out,
+                     user);
+    return ch_reply_end(rq, message);
+}
+
+static ch_err_t *reply_revoked(ch_req_t *rq, apr_int64_t count,
+                               const char *message)
+{
+    ch_buf_printf(ch_reply_begin(rq, 64),
+                  "{\"revokedSessions\":%" APR_INT64_T_FMT "}", count);
+    return ch_reply_end(rq, message);
+}
+
+static ch_err_t *audit_failure(ch_req_t *rq, const char *email)
+{
+    ch_buf_t *details = ch_buf_make(rq->pool, 512, 4096);
+    sql_auth_audit_t in = {
+        .action = "auth.login_failed",
+        .target_type = "user",
+        .ip = rq->client_ip,
+        .request_id = rq->request_id,
+    };
+
+    CH_BUF_LIT(details, "{\"email\":");
+    ch_jsonw_cstr(details, email);
+    ch_buf_putc(details, '}');
+    in.details = ch_buf_cstr(details);
+    ch_counter_auth_failure(CH_AUTH_BAD_LOGIN);
+    return sql_auth_audit(rq->db, &in);
+}
+
+/* --- register, login -------------------------------------------------- */
+
+static ch_err_t *register_account(ch_req_t *rq)
+{
+    const account_in_t *in = rq->body;
+    sql_auth_register_t row = {
+        .id = ch_uuid_make(rq->pool),
+        .email = in->email,
+        .full_name = in->full_name,
+        .folder_id = ch_uuid_make(rq->pool),
+        .device_name = in->device_name,
+        .device_type = device_types[in->device_type],
+        .ip = rq->client_ip,
+        .user_agent = ch_req_header(rq, "User-Agent"),
+        .request_id = rq->request_id,
+    };
+    ch_session_t session;
+    ch_mail_link_t link;
+    ch_rows_t *rows;
+    ch_err_t *err;
+
+    err = ch_password_hash(rq->pool, in->password, &row.password_hash);
+    if (err) {
+        return err;
+    }
+    ch_session_draft(rq, in->session, &session);
+    ch_mail_verify(rq, &link);
+    row.verify_hash = link.token_hash;
+    row.mail_subject = link.subject;
+    row.mail_text = link.text;
+    row.session_id = session.id;
+    row.kind = session.kind;
+    row.token_hash = session.token_hash;
+    row.csrf_hash = session.csrf_hash;
+    row.refresh_key = session.refresh_key;
+    row.issued = session.issued;
+    err = sql_auth_register(rq->db, &row, &rows);
+    if (err) {
+        return err;
+    }
+    apr_table_setn(rq->out, "Location", "/api/v1/user/profile");
+    return reply_account(rq, &session, rows, "Account created");
+}
+
+/* Checks the password with the same work whoever asks. *found has a row only
+ * when it fits an active account. */
+static ch_err_t *check_login(ch_req_t *rq, const account_in_t *in,
+                             ch_rows_t **found)
+{
+    const sql_auth_find_t find = { .email = in->email };
+    const char *hash = NULL;
+    int good = 0;
+    ch_err_t *err = sql_auth_find(rq->db, &find, found);
+
+    if (err) {
+        return err;
+    }
+    if (ch_rows_count(*found)) {
+        hash = ch_rows_text(*found, 0, "password_hash");
+    }
+    err = ch_password_verify(rq->pool, in->password, hash, &good);
+    if (err) {
+        return err;
+    }
+    if (good && ch_rows_bool(*found, 0, "is_active")) {
+        return NULL;
+    }
+    err = audit_failure(rq, in->email);
+    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+}
+
+static ch_err_t *login(ch_req_t *rq)
+{
+    const account_in_t *in = rq->body;
+    ch_session_t session;
+    ch_rows_t *found, *rows;
+    sql_auth_login_t row;
+    ch_err_t *err = check_login(rq, in, &found);
+
+    if (err) {
+        return err;
+    }
+    ch_session_draft(rq, in->session, &session);
+    row = (sql_auth_login_t){
+        .id = ch_rows_text(found, 0, "id"),
+        .password_hash = ch_rows_text(found, 0, "password_hash"),
+        .session_id = session.id,
+        .kind = session.kind,
+        .token_hash = session.token_hash,
+        .csrf_hash = session.csrf_hash,
+        .refresh_key = session.refresh_key,
+        .issued = session.issued,
+        .device_name = in->device_name,
+        .device_type = device_types[in->device_type],
+        .ip = rq->client_ip,
+        .user_agent = ch_req_header(rq, "User-Agent"),
+        .request_id = rq->request_id,
+    };
+    err = sql_auth_login(rq->db, &row, &rows);
+    if (err) {
+        return err;
+    }
+    if (!ch_rows_count(rows)) { /* changed while we hashed */
+        return ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+    }
+    return reply_account(rq, &session, rows, "Logged in");
+}
+
+/* --- refresh ---------------------------------------------------------- */
+
+/* Under the session's row lock: which token to answer with. A token that is
+ * not the newest is a lost answer, a race or a theft. */
+typedef enum { REFRESH_NEXT, REFRESH_SAME, REFRESH_REUSE } refresh_e;
+
+static refresh_e judge(const ch_refresh_t *token, const ch_rows_t *session)
+{
+    apr_int64_t newest = ch_rows_int(session, 0, "refresh_counter");
+
+    if (token->counter == newest) {
+        return REFRESH_NEXT;
+    }
+    if (token->counter + 1 == newest || ch_rows_bool(session, 0, "recent")) {
+        return REFRESH_SAME;
+    }
+    return REFRESH_REUSE;
+}
+
+static ch_err_t *invalid_token(ch_req_t *rq)
+{
+    ch_counter_auth_failure(CH_AUTH_BAD_TOKEN);
+    return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+}
+
+/* Reads a token and its session's row (locked inside a transaction). */
+static ch_err_t *find_refresh(ch_req_t *rq, const char *text,
+                              ch_refresh_t *token, ch_rows_t **session)
+{
+    sql_session_lock_t in;
+    unsigned char key[CH_REFRESH_KEY_LEN];
+    ch_err_t *err;
+
+    if (!ch_refresh_read(rq->pool, rq->conf->refresh_key, text, strlen(text),
+                         token)) {
+        return invalid_token(rq);
+    }
+    if ((apr_int64_t)token->issued + CH_REFRESH_SECONDS
+        <= apr_time_sec(rq->start)) {
+        ch_counter_auth_failure(CH_AUTH_EXPIRED_TOKEN);
+        return ch_err_make(rq->pool, CH_E_TOKEN_EXPIRED, NULL);
+    }
+    in = (sql_session_lock_t){ .id = token->session,
+                               .counter = token->counter };
+    err = sql_session_lock(rq->db, &in, session);
+    if (err) {
+        return err;
+    }
+    if (!ch_rows_count(*session) || !ch_rows_bool(*session, 0, "live")
+        || !ch_session_key(ch_rows_text(*session, 0, "refresh_key"), key)
+        || !ch_refresh_belongs(token, key)
+        || token->counter > ch_rows_int(*session, 0, "refresh_counter")) {
+        return invalid_token(rq);
+    }
+    return NULL;
+}
+
+static ch_err_t *end_reused(ch_req_t *rq, const ch_refresh_t *token,
+                            const ch_rows_t *session)
+{
+    const sql_auth_reuse_t in = {
+        .id = token->session,
+        .user_id = ch_rows_text(session, 0, "user_id"),
+        .ip = rq->client_ip,
+        .request_id = rq->request_id,
+    };
+    ch_err_t *err = sql_auth_reuse(rq->db, &in);
+
+    ch_counter_auth_failure(CH_AUTH_REFRESH_REUSE);
+    return err;
+}
+
+static ch_err_t *advance(ch_req_t *rq, ch_tokens_t *next)
+{
+    const refresh_in_t *in = rq->body;
+    sql_session_advance_t row = { .id = next->session_id,
+                                  .device_name = in->device_name };
+
+    next->counter++;
+    next->issued = (apr_uint32_t)apr_time_sec(rq->start);
+    row.issued = ch_clock_text(rq->pool, apr_time_from_sec(next->issued));
+    return sql_session_advance(rq->db, &row);
+}
+
+static ch_err_t *reply_tokens(ch_req_t *rq, const ch_tokens_t *tokens)
+{
+    ch_buf_t *buf = ch_reply_begin(rq, 1024);
+
+    CH_BUF_LIT(buf, "{\"tokens\":");
+    ch_session_write_tokens(rq, buf, tokens);
+    ch_buf_putc(buf, '}');
+    return ch_reply_end(rq, "Tokens refreshed");
+}
+
+/* A transaction: what to answer is decided under the row lock, and the MAC
+ * that is part of the decision is not Postgres' to compute. */
+static ch_err_t *refresh_locked(ch_req_t *rq, ch_tokens_t *next, int *reused)
+{
+    const refresh_in_t *in = rq->body;
+    ch_refresh_t *token = apr_palloc(rq->pool, sizeof(*token));
+    unsigned char *key = apr_palloc(rq->pool, CH_REFRESH_KEY_LEN);
+    ch_rows_t *session;
+    ch_err_t *err = find_refresh(rq, in->refresh_token, token, &session);
+
+    if (err) {
+        return err;
+    }
+    ch_session_key(ch_rows_text(session, 0, "refresh_key"), key);
+    *next = (ch_tokens_t){
+        .user_id = ch_rows_text(session, 0, "user_id"),
+        .email = ch_rows_text(session, 0, "email"),
+        .role = ch_rows_text(session, 0, "role"),
+        .session_id = token->session,
+        .refresh_key = key,
+        .counter = (apr_uint32_t)ch_rows_int(session, 0, "refresh_counter"),
+        .issued = (apr_uint32_t)ch_rows_int(session, 0, "issued"),
+    };
+    switch (judge(token, session)) {
+    case REFRESH_NEXT:
+        return advance(rq, next);
+    case REFRESH_REUSE:
+        *reused = 1;
+        return end_reused(rq, token, session);
+    case REFRESH_SAME:
+        break;
+    }
+    return NULL;
+}
+
+static ch_err_t *refresh(ch_req_t *rq)
+{
+    ch_tokens_t next;
+    int reused = 0;
+    ch_err_t *err = ch_db_begin(rq->db);
+
+    if (err) {
+        return err;
+    }
+    err = refresh_locked(rq, &next, &reused);
+    if (err) {
+        ch_db_rollback(rq->db);
+        return err;
+    }
+    err = ch_db_commit(rq->db);
+    if (err) {
+        return err;
+    }
+    if (reused) {
+        ch_session_forget(next.session_id);
+        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+    }
+    return reply_tokens(rq, &next);
+}
+
+/* --- logout, me, csrf, change-password -------------------------------- */
+
+/* Who logs out: the caller, else whom the refresh token in the body names. */
+static ch_err_t *who_leaves(ch_req_t *rq, sql_session_revoke_t *row)
+{
+    const logout_in_t *in = rq->body;
+    ch_refresh_t *token = apr_palloc(rq->pool, sizeof(*token));
+    ch_rows_t *session;
+    ch_err_t *err;
+
+    if (rq->who) {
+        row->user_id = rq->who->user_id;
+        row->id = rq->who->session_id;
+        return NULL;
+    }
+    if (!in->refresh_token) {
+        return rq->credential_fault
+                   ? rq->credential_fault
+                   : ch_err_make(rq->pool, CH_E_AUTHENTICATION_REQUIRED,
+                                 NULL);
+    }
+    err = find_refresh(rq, in->refresh_token, token, &session);
+    if (err) {
+        return err->code == CH_E_TOKEN_EXPIRED ? invalid_token(rq) : err;
+    }
+    row->user_id = ch_rows_text(session, 0, "user_id");
+    row->id = token->session;
+    return NULL;
+}
+
+static ch_err_t *logout(ch_req_t *rq)
+{
+    const logout_in_t *in = rq->body;
+    sql_session_revoke_t row = {
+        .everything = in->all_devices,
+        .action = "auth.logout",
+        .ip = rq->client_ip,
+        .request_id = rq->request_id,
+    };
+    apr_int64_t count = 0;
+    ch_err_t *err = who_leaves(rq, &row);
+
+    if (!err) {
+        err = sql_session_revoke(rq->db, &row, &count);
+    }
+    if (err) {
+        return err;
+    }
+    if (in->all_devices) {
+        ch_session_forget_user(row.user_id);
+    }
+    else {
+        ch_session_forget(row.id);
+    }
+    if (ch_req_cookie(rq, CH_SESSION_COOKIE)) {
+        ch_session_clear_cookies(rq);
+    }
+    return reply_revoked(rq, count, "Logged out");
+}
+
+static ch_err_t *me(ch_req_t *rq)
+{
+    const sql_user_get_t in = { .id = rq->who->user_id };
+    ch_rows_t *rows;
+    ch_err_t *err = sql_user_get(rq->db, &in, &rows);
+
+    if (err) {
+        return err;
+    }
+    if (!ch_rows_count(rows)) { /* deleted a moment ago */
+        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+    }
+    return ch_reply_row(rq, rows, "Your account");
+}
+
+static ch_err_t *csrf(ch_req_t *rq)
+{
+    ch_buf_t *buf = ch_reply_begin(rq, 128);
+
+    CH_BUF_LIT(buf, "{\"csrfToken\":");
+    ch_jsonw_cstr(buf, rq->who->cookie ? ch_req_cookie(rq, CH_CSRF_COOKIE)
+                                       : NULL);
+    ch_buf_putc(buf, '}');
+    return ch_reply_end(rq, "CSRF token");
+}
+
+static ch_err_t *change_password(ch_req_t *rq)
+{
+    const change_in_t *in = rq->body;
+    const sql_auth_password_t find = { .id = rq->who->user_id };
+    sql_auth_change_password_t row = {
+        .id = rq->who->user_id,
+        .keep = rq->who->session_id,
+        .ip = rq->client_ip,
+        .request_id = rq->request_id,
+    };
+    ch_rows_t *rows;
+    int good = 0;
+    ch_err_t *err = sql_auth_password(rq->db, &find, &rows);
+
+    if (err) {
+        return err;
+    }
+    row.old_hash = ch_rows_text(rows, 0, "password_hash");
+    ch_password_check(rq->pool, &rq->faults, "newPassword", in->new,
+                      ch_rows_text(rows, 0, "email"));
+    if (rq->faults) {
+        return rq->faults;
+    }
+    err = ch_password_verify(rq->pool, in->current, row.old_hash, &good);
+    if (!err && !good) {
+        err = ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS,
+                          "The current password is wrong");
+    }
+    if (!err) {
+        err = ch_password_hash(rq->pool, in->new, &row.new_hash);
+    }
+    if (!err) {
+        err = sql_auth_change_password(rq->db, &row, &rows);
+    }
+    if (err) {
+        return err;
+    }
+    if (!ch_rows_count(rows)) { /* changed meanwhile */
+        return ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+    }
+    ch_session_forget_user(rq->who->user_id);
+    return ch_reply_row(rq, rows, "Password changed");
+}
+
+/* --- routes ----------------------------------------------------------- */
+
+static const ch_route_t routes[] = {
+    { .method = CH_POST, .path = "/api/v1/auth/register", .auth = CH_PUBLIC,
+      .rate = CH_RATE_AUTH, .ok = 201, .body = &register_in,
+      .out = &account_out, CH_ROUTE_CODES(CH_E_EMAIL_TAKEN),
+      .handler = register_account, .tag = "Auth",
+      .summary = "Create an account" },
+    { .method = CH_POST, .path = "/api/v1/auth/login", .auth = CH_PUBLIC,
+      .rate = CH_RATE_AUTH, .ok = 200, .body = &login_in,
+      .out = &account_out, CH_ROUTE_CODES(CH_E_INVALID_CREDENTIALS),
+      .handler = login, .tag = "Auth", .summary = "Log in" },
+    { .method = CH_POST, .path = "/api/v1/auth/logout", .auth = CH_PUBLIC,
+      .rate = CH_RATE_NONE, .flags = CH_KNOWS, .ok = 200, .body = &logout_in,
+      .out = &revoked_out,
+      CH_ROUTE_CODES(CH_E_AUTHENTICATION_REQUIRED, CH_E_INVALID_TOKEN,
+                     CH_E_TOKEN_EXPIRED, CH_E_CSRF_FAILED),
+      .handler = logout, .tag = "Auth", .summary = "Log out" },
+    { .method = CH_POST, .path = "/api/v1/auth/refresh",
+      .alias = { "/api/v1/auth/refresh-token" }, .auth = CH_PUBLIC,
+      .rate = CH_RATE_API, .ok = 200, .body = &refresh_in,
+      .out = &refreshed_out,
+      CH_ROUTE_CODES(CH_E_INVALID_TOKEN, CH_E_TOKEN_EXPIRED),
+      .handler = refresh, .tag = "Auth", .summary = "Get new tokens" },
+    { .method = CH_GET, .path = "/api/v1/auth/me", .auth = CH_USER,
+      .rate = CH_RATE_API, .flags = CH_VERSIONED | CH_NO_304, .ok = 200,
+      .out = &ch_user_out, .handler = me, .tag = "Auth",
+      .summary = "The caller's account" },
+    { .method = CH_POST, .path = "/api/v1/auth/change-password",
+      .auth = CH_USER, .rate = CH_RATE_AUTH, .ok = 200, .body = &change_in,
+      .out = &revoked_out, CH_ROUTE_CODES(CH_E_INVALID_CREDENTIALS),
+      .handler = change_password, .tag = "Auth",
+      .summary = "Change the password, end all other sessions" },
+    { .method = CH_GET, .path = "/api/v1/auth/csrf", .auth = CH_USER,
+      .rate = CH_RATE_API, .ok = 200, .out = &csrf_out, .handler = csrf,
+      .tag = "Auth", .summary = "The CSRF token of a cookie session" },
+};
+
+const ch_routes_t ch_auth_routes = CH_ROUTES(routes);

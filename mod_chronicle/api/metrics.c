@@ -1,0 +1,258 @@
+/* Answers /metrics from the counters that all processes share. */
+#include "api/root.h"
+
+#include <strings.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_file_io.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "base/seal.h"
+#include "store/counter.h"
+#include "web/promtext.h"
+#include "web/reply.h"
+
+#define METRICS_SIZE 65536
+#define METRICS_MAX (16u * 1024 * 1024)
+
+apr_int64_t ch_metrics_resident(apr_pool_t *pool)
+{
+    apr_int64_t pages = 0;
+    apr_file_t *file;
+    char text[128];
+    apr_size_t len = sizeof(text) - 1;
+    const char *second;
+
+    if (apr_file_open(&file, "/proc/self/statm", APR_FOPEN_READ,
+                      APR_FPROT_OS_DEFAULT, pool)
+        != APR_SUCCESS) {
+        return 0;
+    }
+    if (apr_file_read(file, text, &len) == APR_SUCCESS) {
+        text[len] = '\0';
+        second = strchr(text, ' ');
+        pages = second ? apr_atoi64(second) : 0;
+    }
+    apr_file_close(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+static apr_uint64_t load(const apr_uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* --- one metric each ------------------------------------------------------ */
+
+static void write_single(ch_buf_t *buf, const char *name, const char *help,
+                         apr_int64_t value)
+{
+    const ch_prom_series_t series = { .name = name };
+
+    ch_prom_family(buf, name, "gauge", help);
+    ch_prom_sample(buf, &series, value);
+}
+
+/* A counter with one label, whose values are `names`. */
+static void write_kinds(ch_buf_t *buf, const char *name,
+                        const char *label_name, const char *const *names,
+                        const apr_uint64_t *counters, int count)
+{
+    ch_prom_label_t label = { .name = label_name };
+    const ch_prom_series_t series = {
+        .name = name,
+        .labels = &label,
+        .count = 1
+    };
+    int i;
+
+    for (i = 0; i < count; i++) {
+        label.value = names[i];
+        ch_prom_sample(buf, &series, (apr_int64_t)load(&counters[i]));
+    }
+}
+
+static void write_histogram(ch_buf_t *buf, const ch_prom_series_t *series,
+                            const ch_histogram_t *histogram)
+{
+    apr_uint64_t buckets[CH_COUNTER_BUCKETS];
+    const ch_prom_histogram_t shown = {
+        .bounds = ch_counter_bounds,
+        .buckets = buckets,
+        .bound_count = CH_COUNTER_BUCKETS - 1,
+        .sum_usec = load(&histogram->sum_usec),
+    };
+    apr_uint64_t total = 0;
+    int i;
+
+    for (i = 0; i < CH_COUNTER_BUCKETS; i++) {
+        buckets[i] = load(&histogram->bucket[i]);
+        total += buckets[i];
+    }
+    if (total) {
+        ch_prom_durations(buf, series, &shown);
+    }
+}
+
+/* --- HTTP ----------------------------------------------------------------- */
+
+static int shown_routes(const ch_router_t *router)
+{
+    int count = ch_router_count(router);
+
+    return count < CH_COUNTER_ROUTES ? count : CH_COUNTER_ROUTES;
+}
+
+static void write_requests(ch_req_t *rq, ch_buf_t *buf,
+                           const ch_counters_t *counters)
+{
+    ch_prom_label_t labels[] = { { .name = "method" },
+                                 { .name = "route" },
+                                 { .name = "status" } };
+    const ch_prom_series_t series = { .name = "chronicle_http_requests_total",
+                                      .labels = labels,
+                                      .count = (int)CH_COUNT(labels) };
+    int row, slot;
+
+    ch_prom_family(buf, series.name, "counter", "Requests answered");
+    for (row = 0; row < shown_routes(rq->router); row++) {
+        const ch_route_t *route = ch_router_row(rq->router, row);
+
+        labels[0].value = ch_method_names[route->method];
+        labels[1].value = ch_route_template(rq->pool, route);
+        for (slot = 0; slot < CH_COUNTER_CODES; slot++) {
+            apr_uint64_t n = load(&counters->route[row].status[slot]);
+            int status = ch_counter_statuses[slot];
+
+            if (n) {
+                labels[2].value =
+                    status ? apr_itoa(rq->pool, status) : "other";
+                ch_prom_sample(buf, &series, (apr_int64_t)n);
+            }
+        }
+    }
+}
+
+static void write_durations(ch_req_t *rq, ch_buf_t *buf,
+                            const ch_counters_t *counters)
+{
+    ch_prom_label_t labels[] = { { .name = "method" }, { .name = "route" } };
+    const ch_prom_series_t series = {
+        .name = "chronicle_http_request_duration_seconds",
+        .labels = labels,
+        .count = (int)CH_COUNT(labels)
+    };
+    int row;
+
+    ch_prom_family(buf, series.name, "histogram",
+                   "Time from the request's arrival to its answer");
+    for (row = 0; row < shown_routes(rq->router); row++) {
+        const ch_route_t *route = ch_router_row(rq->router, row);
+
+        labels[0].value = ch_method_names[route->method];
+        labels[1].value = ch_route_template(rq->pool, route);
+        write_histogram(buf, &series, &counters->route[row].duration);
+    }
+}
+
+static void write_refusals(ch_buf_t *buf, const ch_counters_t *counters)
+{
+    ch_prom_family(buf, "chronicle_rate_limited_total", "counter",
+                   "Requests refused by a rate limit");
+    /* the first class is "none" */
+    write_kinds(buf, "chronicle_rate_limited_total", "class",
+                ch_rate_names + 1, counters->rate_limited + 1,
+                CH_RATE__COUNT - 1);
+    ch_prom_family(buf, "chronicle_auth_failures_total", "counter",
+                   "Requests whose caller was not accepted");
+    write_kinds(buf, "chronicle_auth_failures_total", "reason",
+                ch_auth_failure_names, counters->auth_failures,
+                CH_AUTH__COUNT);
+    ch_prom_family(buf, "chronicle_security_events_total", "counter",
+                   "Suspicious requests and foreign origins");
+    write_kinds(buf, "chronicle_security_events_total", "type",
+                ch_security_names, counters->security, CH_SECURITY__COUNT);
+}
+
+/* --- database ------------------------------------------------------------- */
+
+static void write_pool(ch_req_t *rq, ch_buf_t *buf)
+{
+    ch_prom_label_t label = { .name = "state", .value = "busy" };
+    const ch_prom_series_t series = {
+        .name = "chronicle_db_pool_connections",
+        .labels = &label,
+        .count = 1
+    };
+    int busy, max;
+
+    ch_db_home_state(rq->conf->db, &busy, &max);
+    ch_prom_family(buf, series.name, "gauge",
+                   "Places for database connections of the process that "
+                   "answers");
+    ch_prom_sample(buf, &series, busy);
+    label.value = "free";
+    ch_prom_sample(buf, &series, max - busy);
+}
+
+static void write_database(ch_req_t *rq, ch_buf_t *buf,
+                           const ch_counters_t *counters)
+{
+    const ch_prom_series_t series = {
+        .name = "chronicle_db_query_duration_seconds"
+    };
+
+    if (rq->conf->db) {
+        write_pool(rq, buf);
+    }
+    ch_prom_family(buf, series.name, "histogram",
+                   "Time of a statement, waiting for a connection included");
+    write_histogram(buf, &series, &counters->statement);
+}
+
+/* --- the answer ----------------------------------------------------------- */
+
+/* Without a token in the configuration everybody may read. */
+static ch_err_t *check_token(ch_req_t *rq)
+{
+    const char *wanted = rq->conf->metrics_token;
+    const char *given = ch_req_header(rq, "Authorization");
+
+    if (!wanted) {
+        return NULL;
+    }
+    if (!given || strncasecmp(given, "Bearer ", 7) != 0) {
+        return ch_err_make(rq->pool, CH_E_AUTHENTICATION_REQUIRED, NULL);
+    }
+    given += 7 + strspn(given + 7, " ");
+    if (!ch_seal_equal(given, strlen(given), wanted, strlen(wanted))) {
+        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+    }
+    return NULL;
+}
+
+ch_err_t *ch_metrics_show(ch_req_t *rq)
+{
+    const ch_counters_t *counters = ch_counter_read();
+    ch_buf_t *buf = ch_buf_make(rq->pool, METRICS_SIZE, METRICS_MAX);
+    ch_err_t *err = check_token(rq);
+
+    if (err) {
+        return err;
+    }
+    write_single(buf, "chronicle_up", "1 while the module answers", 1);
+    if (counters) {
+        write_requests(rq, buf, counters);
+        write_durations(rq, buf, counters);
+        write_refusals(buf, counters);
+        write_database(rq, buf, counters);
+    }
+    write_single(buf, "chronicle_http_in_flight",
+                 "Requests that are being answered", ch_counter_in_flight());
+    write_single(buf, "chronicle_process_resident_bytes",
+                 "Memory of the process that answers",
+                 ch_metrics_resident(rq->pool));
+    return ch_reply_raw(rq, 200, CH_PROM_MEDIA, buf);
+}

@@ -1,0 +1,20 @@
+/* What the files of notes share. */
+#ifndef CH_API_NOTES_H
+#define CH_API_NOTES_H
+
+#include "store/sql_gen.h"
+#include "web/request.h"
+
+/* The wire form of a note. */
+extern const ch_fields_t ch_note_out;
+
+#define CH_NOTE_ROUTE                                                         \
+    .auth = CH_USER, .rate = CH_RATE_API, .feature = CH_FEATURE_NOTES,        \
+    .tag = "Notes"
+
+/* Writes the fields set in row to the note of the path, under If-Match, and
+ * replies with it. What is derived from the content is filled in here. */
+ch_err_t *ch_note_write_text(ch_req_t *rq, sql_note_update_t *row,
+                             const char *message);
+
+#endif

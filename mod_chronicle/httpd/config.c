@@ -1,0 +1,324 @@
+/* Makes, merges and checks the settings of each server. */
+#include "httpd/config.h"
+
+#include <string.h>
+
+#include <apr_env.h>
+#include <apr_strings.h>
+#include <http_log.h>
+
+#include "base/seal.h"
+#include "base/text.h"
+
+
+#ifndef CH_DATADIR
+#define CH_DATADIR "/usr/share/chronicle"
+#endif
+
+#define DB_WAIT_MS 1000
+#define DBD_MAX 10 /* mod_dbd's own default */
+
+/* --- create and merge ------------------------------------------------- */
+
+void *ch_config_create(apr_pool_t *pool, server_rec *server)
+{
+    ch_settings_t *settings = apr_pcalloc(pool, sizeof(*settings));
+
+#define INT(member) settings->member = -1;
+#define TEXT(member)
+#define LIST(member)
+    CH_SETTINGS(INT, TEXT, LIST)
+#undef INT
+#undef TEXT
+#undef LIST
+    memset(settings->feature, -1, sizeof(settings->feature));
+    return settings;
+}
+
+void *ch_config_merge(apr_pool_t *pool, void *base_data, void *own_data)
+{
+    const ch_settings_t *base = base_data;
+    const ch_settings_t *own = own_data;
+    ch_settings_t *out = apr_pcalloc(pool, sizeof(*out));
+    int i;
+
+#define INT(member)                                                           \
+    out->member = own->member >= 0 ? own->member : base->member;
+#define TEXT(member) out->member = own->member ? own->member : base->member;
+#define LIST(member) out->member = own->member ? own->member : base->member;
+    CH_SETTINGS(INT, TEXT, LIST)
+#undef INT
+#undef TEXT
+#undef LIST
+    for (i = 0; i < CH_RATE__COUNT; i++) {
+        out->rate[i] = own->rate[i].seconds ? own->rate[i] : base->rate[i];
+    }
+    for (i = 0; i < CH_FEATURE__COUNT; i++) {
+        out->feature[i] =
+            own->feature[i] >= 0 ? own->feature[i] : base->feature[i];
+    }
+    out->where = own->where ? own->where : base->where;
+    return out;
+}
+
+ch_settings_t *ch_config_of(server_rec *server)
+{
+    return ap_get_module_config(server->module_config, &chronicle_module);
+}
+
+/* --- what the environment gives --------------------------------------- */
+
+static const char *variable(apr_pool_t *pool, const char *name)
+{
+    char *value;
+
+    if (apr_env_get(&value, name, pool) != APR_SUCCESS || !*value) {
+        return NULL;
+    }
+    return value;
+}
+
+/* Fills a setting that is not given from its variable. */
+static const char *text_from(apr_pool_t *pool, const char **member,
+                             const char *name)
+{
+    const char *value = *member ? NULL : variable(pool, name);
+
+    return value ? ch_secret_read(pool, value, member) : NULL;
+}
+
+static void split_origins(apr_pool_t *pool, apr_array_header_t **list,
+                          const char *text)
+{
+    char *copy = text ? apr_pstrdup(pool, text) : NULL;
+    char *last;
+    char *word = copy ? apr_strtok(copy, ", ", &last) : NULL;
+
+    for (; word; word = apr_strtok(NULL, ", ", &last)) {
+        if (!*list) {
+            *list = apr_array_make(pool, 4, sizeof(const char *));
+        }
+        APR_ARRAY_PUSH(*list, const char *) =
+            ch_text_ascii_lower(pool, word, strlen(word));
+    }
+}
+
+static const char *from_environment(apr_pool_t *pool, ch_settings_t *settings)
+{
+    const char *error, *value, *rate;
+
+    value = settings->jwt ? NULL : variable(pool, "JWT_SECRET");
+    if (value) {
+        error = ch_secret_read(pool, value, &value);
+        if (!error) {
+            error = ch_config_add_jwt(pool, &settings->jwt, value);
+        }
+        if (error) {
+            return apr_pstrcat(pool, "JWT_SECRET: ", error, NULL);
+        }
+    }
+    error = text_from(pool, &settings->refresh_secret, "JWT_REFRESH_SECRET");
+    if (!error) {
+        error = text_from(pool, &settings->session_secret, "SESSION_SECRET");
+    }
+    if (!error) {
+        error = text_from(pool, &settings->frontend_url, "FRONTEND_URL");
+    }
+    if (!settings->origins) {
+        split_origins(pool, &settings->origins,
+                      variable(pool, "ALLOWED_ORIGINS"));
+        split_origins(pool, &settings->origins,
+                      variable(pool, "FRONTEND_URL"));
+    }
+    rate = variable(pool, "RATE_LIMIT_MAX_REQUESTS");
+    if (rate && !settings->rate[CH_RATE_PROVGEN].seconds
+        && apr_atoi64(rate) > 0) {
+        settings->rate[CH_RATE_PROVGEN].limit = (int)apr_atoi64(rate);
+        settings->rate[CH_RATE_PROVGEN].seconds = 60;
+    }
+    return error;
+}
+
+/* --- from settings to conf -------------------------------------------- */
+
+static void fill_rates(ch_conf_t *conf, const ch_settings_t *settings)
+{
+    static const ch_rate_limit_t defaults[CH_RATE__COUNT] = {
+#define X(name, text, limit, seconds) [CH_RATE_##name] = { limit, seconds },
+        CH_RATES(X)
+#undef X
+    };
+    int i;
+
+    for (i = 0; i < CH_RATE__COUNT; i++) {
+        conf->rate[i] = settings->rate[i].seconds ? settings->rate[i]
+                                                  : defaults[i];
+    }
+    for (i = 0; i < CH_FEATURE__COUNT; i++) {
+        conf->feature[i] = settings->feature[i] != 0;
+    }
+}
+
+static const char *what_is_missing(const ch_settings_t *settings)
+{
+    if (!settings->jwt) {
+        return "ChronicleJwtSecret is required (or JWT_SECRET)";
+    }
+    if (!settings->refresh_secret) {
+        return "ChronicleRefreshSecret is required (or JWT_REFRESH_SECRET)";
+    }
+    if (strlen(settings->refresh_secret) < 32) {
+        return "JWT_REFRESH_SECRET: the secret must have 32 bytes or more";
+    }
+    return NULL;
+}
+
+static void fill_conf(ch_conf_t *conf, const ch_settings_t *settings, int id)
+{
+    const char *session = settings->session_secret ? settings->session_secret
+                                                   : settings->refresh_secret;
+
+    conf->enabled = 1;
+    conf->id = id;
+    conf->jwt_keys = (const ch_secret_t *)(void *)settings->jwt->elts;
+    conf->jwt_key_count = settings->jwt->nelts;
+    ch_seal_derive(settings->refresh_secret,
+                   strlen(settings->refresh_secret), "refresh",
+                   conf->refresh_key);
+    ch_seal_derive(session, strlen(session), "cursor", conf->cursor_key);
+    conf->origins = settings->origins;
+    conf->frontend_url = settings->frontend_url;
+    conf->public_url = settings->public_url;
+    conf->admin_email = settings->admin_email;
+    conf->metrics_token = settings->metrics_token;
+    conf->docs_dir = settings->docs_dir ? settings->docs_dir
+                                        : CH_DATADIR "/swagger-ui";
+    conf->require_verified_email = settings->require_verified_email > 0;
+    conf->db_wait_ms =
+        settings->db_wait_ms > 0 ? settings->db_wait_ms : DB_WAIT_MS;
+    fill_rates(conf, settings);
+}
+
+/* --- mod_dbd's settings, which it keeps to itself --------------------- */
+
+typedef struct {
+    const char *name;  /* directive */
+    const char *value; /* its last value */
+} search_t;
+
+static void search(const ap_directive_t *node, search_t *what)
+{
+    for (; node; node = node->next) {
+        if (strcasecmp(node->directive, what->name) == 0) {
+            what->value = node->args;
+        }
+        else if (node->first_child
+                 && strncasecmp(node->directive, "<VirtualHost", 12) != 0) {
+            search(node->first_child, what); /* <IfModule> and the like */
+        }
+    }
+}
+
+static const ap_directive_t *section_of(const ap_directive_t *node,
+                                        const server_rec *server)
+{
+    for (; node; node = node->next) {
+        const ap_directive_t *inner;
+
+        if (strncasecmp(node->directive, "<VirtualHost", 12) == 0
+            && server->defn_name
+            && node->line_num == (int)server->defn_line_number
+            && strcmp(node->filename, server->defn_name) == 0) {
+            return node;
+        }
+        inner = section_of(node->first_child, server);
+        if (inner) {
+            return inner;
+        }
+    }
+    return NULL;
+}
+
+static const char *dbd_setting(server_rec *main_server, server_rec *server,
+                               const char *name)
+{
+    search_t what = { .name = name };
+    const ap_directive_t *section;
+
+    if (server == main_server) {
+        search(ap_conftree, &what);
+        return what.value;
+    }
+    section = section_of(ap_conftree, server);
+    if (section) {
+        search(section->first_child, &what);
+    }
+    return what.value;
+}
+
+server_rec *ch_config_dbd_owner(server_rec *main_server, server_rec *server)
+{
+    return dbd_setting(main_server, server, "DBDParams") ? server
+                                                         : main_server;
+}
+
+int ch_config_dbd_max(server_rec *main_server, server_rec *server)
+{
+    const char *value = dbd_setting(main_server, server, "DBDMax");
+
+    if (!value) {
+        value = dbd_setting(main_server, main_server, "DBDMax");
+    }
+    return value && apr_atoi64(value) > 0 ? (int)apr_atoi64(value) : DBD_MAX;
+}
+
+static const char *what_dbd_lacks(server_rec *main_server, server_rec *server)
+{
+    server_rec *owner = ch_config_dbd_owner(main_server, server);
+    const char *driver = dbd_setting(main_server, owner, "DBDriver");
+
+    if (!driver) {
+        driver = dbd_setting(main_server, main_server, "DBDriver");
+    }
+    if (!ap_find_linked_module("mod_dbd.c")) {
+        return "LoadModule dbd_module is required";
+    }
+    if (!driver || strcasecmp(driver, "pgsql") != 0) {
+        return "DBDriver pgsql is required";
+    }
+    if (!dbd_setting(main_server, owner, "DBDParams")) {
+        return "DBDParams is required";
+    }
+    return NULL;
+}
+
+int ch_config_finish(apr_pool_t *pool, server_rec *main_server)
+{
+    server_rec *server;
+    int id = 0;
+
+    for (server = main_server; server; server = server->next) {
+        ch_settings_t *settings = ch_config_of(server);
+        const char *error;
+
+        id++;
+        if (settings->enabled <= 0 || settings->conf.enabled) {
+            continue; /* off, or shared with a server seen before */
+        }
+        error = from_environment(pool, settings);
+        if (!error) {
+            error = what_is_missing(settings);
+        }
+        if (!error) {
+            error = what_dbd_lacks(main_server, server);
+        }
+        if (error) {
+            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, 0, server,
+                         "CH1010: %s, for Chronicle On at %s", error,
+                         settings->where);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+        fill_conf(&settings->conf, settings, id);
+    }
+    return OK;
+}

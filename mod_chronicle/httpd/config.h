@@ -1,0 +1,70 @@
+/* Settings as httpd.conf gives them, per server, before they are checked. */
+#ifndef CH_HTTPD_CONFIG_H
+#define CH_HTTPD_CONFIG_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+
+#include "conf.h"
+
+/* The one list of settings: how each is kept and merged. INT: -1 = unset.
+ * TEXT and LIST: NULL = unset. */
+#define CH_SETTINGS(INT, TEXT, LIST)                                          \
+    INT(enabled)                                                              \
+    INT(require_verified_email)                                               \
+    INT(db_wait_ms)                                                           \
+    TEXT(refresh_secret)                                                      \
+    TEXT(session_secret)                                                      \
+    TEXT(frontend_url)                                                        \
+    TEXT(public_url)                                                          \
+    TEXT(admin_email)                                                         \
+    TEXT(metrics_token)                                                       \
+    TEXT(docs_dir)                                                            \
+    LIST(jwt)     /* of ch_secret_t */                                        \
+    LIST(origins) /* of const char * */
+
+typedef struct {
+#define INT(member) int member;
+#define TEXT(member) const char *member;
+#define LIST(member) apr_array_header_t *member;
+    CH_SETTINGS(INT, TEXT, LIST)
+#undef INT
+#undef TEXT
+#undef LIST
+    ch_rate_limit_t rate[CH_RATE__COUNT]; /* seconds 0 = unset */
+    signed char feature[CH_FEATURE__COUNT];
+    const char *where; /* "file:line" of Chronicle On */
+    ch_conf_t conf;    /* made by ch_config_finish */
+} ch_settings_t;
+
+#ifndef CH_MODULE_RECORD
+APLOG_USE_MODULE(chronicle);
+#endif
+
+void *ch_config_create(apr_pool_t *pool, server_rec *server);
+void *ch_config_merge(apr_pool_t *pool, void *base, void *own);
+
+ch_settings_t *ch_config_of(server_rec *server);
+
+/* Fills and checks conf of every server with Chronicle On. Writes what is
+ * missing or wrong, with its place, to the log and returns an error. */
+int ch_config_finish(apr_pool_t *pool, server_rec *main_server);
+
+/* The most connections of mod_dbd's pool for this server, and the server
+ * whose DBDParams it uses. Both are read from the configuration tree. */
+int ch_config_dbd_max(server_rec *main_server, server_rec *server);
+server_rec *ch_config_dbd_owner(server_rec *main_server, server_rec *server);
+
+/* Adds "kid:secret" to a list of ch_secret_t; an error text or NULL. */
+const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
+                              const char *value);
+
+/* A secret's value: itself, or what file:, env: or exec: lead to. Returns an
+ * error text or NULL. The value is never logged. */
+const char *ch_secret_read(apr_pool_t *pool, const char *text,
+                           const char **out);
+
+extern const command_rec ch_directives[];
+
+#endif

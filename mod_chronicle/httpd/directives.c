@@ -1,0 +1,275 @@
+/* The directives: one row each, with its setter and where it puts what. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "base/text.h"
+#include "httpd/config.h"
+
+#define AT(member) (void *)APR_OFFSETOF(ch_settings_t, member)
+#define SCOPE RSRC_CONF
+
+static ch_settings_t *settings_of(cmd_parms *cmd)
+{
+    return ap_get_module_config(cmd->server->module_config,
+                                &chronicle_module);
+}
+
+static void *member_of(cmd_parms *cmd)
+{
+    return (char *)settings_of(cmd) + (apr_size_t)cmd->info;
+}
+
+/* --- setters ---------------------------------------------------------- */
+
+static const char *set_flag(cmd_parms *cmd, void *dir, int on)
+{
+    *(int *)member_of(cmd) = on;
+    return NULL;
+}
+
+static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
+{
+    settings_of(cmd)->where = apr_psprintf(
+        cmd->pool, "%s:%d", cmd->directive->filename,
+        cmd->directive->line_num);
+    return set_flag(cmd, dir, on);
+}
+
+static const char *set_text(cmd_parms *cmd, void *dir, const char *text)
+{
+    *(const char **)member_of(cmd) = text;
+    return NULL;
+}
+
+static const char *wrong(cmd_parms *cmd, const char *what)
+{
+    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", what, NULL);
+}
+
+static const char *set_path(cmd_parms *cmd, void *dir, const char *text)
+{
+    const char *path = ap_server_root_relative(cmd->pool, text);
+
+    return path ? set_text(cmd, dir, path) : wrong(cmd, "invalid path");
+}
+
+static const char *set_url(cmd_parms *cmd, void *dir, const char *text)
+{
+    size_t len = strlen(text);
+
+    while (len && text[len - 1] == '/') {
+        len--;
+    }
+    if (!ch_text_is_url(text, len)) {
+        return wrong(cmd, "must be an absolute http or https URL");
+    }
+    return set_text(cmd, dir, apr_pstrmemdup(cmd->pool, text, len));
+}
+
+static const char *set_email(cmd_parms *cmd, void *dir, const char *text)
+{
+    if (!ch_text_is_email(text, strlen(text))) {
+        return wrong(cmd, "must be an e-mail address");
+    }
+    return set_text(cmd, dir, ch_text_lower(cmd->pool, text, strlen(text)));
+}
+
+static const char *set_secret(cmd_parms *cmd, void *dir, const char *text)
+{
+    const char *value;
+    const char *error = ch_secret_read(cmd->pool, text, &value);
+
+    return error ? wrong(cmd, error) : set_text(cmd, dir, value);
+}
+
+#define SECRET_MIN 32
+
+static const char *set_long_secret(cmd_parms *cmd, void *dir,
+                                   const char *text)
+{
+    const char *value;
+    const char *error = ch_secret_read(cmd->pool, text, &value);
+
+    if (error) {
+        return wrong(cmd, error);
+    }
+    if (strlen(value) < SECRET_MIN) {
+        return wrong(cmd, "the secret must have 32 bytes or more");
+    }
+    return set_text(cmd, dir, value);
+}
+
+static const char *set_wait(cmd_parms *cmd, void *dir, const char *text)
+{
+    char *end;
+    apr_int64_t ms = apr_strtoi64(text, &end, 10);
+
+    if (*end || end == text || ms < 1 || ms > 60000) {
+        return wrong(cmd, "must be 1 to 60000 milliseconds");
+    }
+    *(int *)member_of(cmd) = (int)ms;
+    return NULL;
+}
+
+/* Splits "kid:secret"; a secret without a kid has the kid "1". */
+const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
+                              const char *value)
+{
+    const char *colon = strchr(value, ':');
+    ch_secret_t key = { .kid = "1", .secret = value };
+    size_t kid_len = colon ? (size_t)(colon - value) : 0;
+    int i;
+
+    if (kid_len && kid_len <= 64
+        && strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                         "0123456789_.-")
+               == kid_len) {
+        key.kid = apr_pstrmemdup(pool, value, kid_len);
+        key.secret = colon + 1;
+    }
+    key.len = strlen(key.secret);
+    if (key.len < SECRET_MIN) {
+        return "the secret must have 32 bytes or more";
+    }
+    if (!*list) {
+        *list = apr_array_make(pool, 2, sizeof(ch_secret_t));
+    }
+    for (i = 0; i < (*list)->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(*list, i, ch_secret_t).kid, key.kid) == 0) {
+            return apr_psprintf(pool, "two secrets have the kid %s", key.kid);
+        }
+    }
+    APR_ARRAY_PUSH(*list, ch_secret_t) = key;
+    return NULL;
+}
+
+static const char *add_jwt(cmd_parms *cmd, void *dir, const char *text)
+{
+    const char *prefixes[] = { "file:", "env:", "exec:" };
+    const char *value = text;
+    const char *error = NULL;
+    size_t i;
+
+    for (i = 0; i < CH_COUNT(prefixes); i++) {
+        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0) {
+            error = ch_secret_read(cmd->pool, text, &value);
+        }
+    }
+    if (!error) {
+        error = ch_config_add_jwt(cmd->pool, member_of(cmd), value);
+    }
+    return error ? wrong(cmd, error) : NULL;
+}
+
+static const char *add_origin(cmd_parms *cmd, void *dir, const char *text)
+{
+    apr_array_header_t **list = member_of(cmd);
+    const char *scheme = strstr(text, "://");
+
+    if (!ch_text_is_url(text, strlen(text)) || strchr(scheme + 3, '/')) {
+        return wrong(cmd, "must be origins such as https://app.example.com");
+    }
+    if (!*list) {
+        *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(*list, const char *) =
+        ch_text_ascii_lower(cmd->pool, text, strlen(text));
+    return NULL;
+}
+
+static int index_of(const char *const *names, int count, const char *name)
+{
+    int i;
+
+    for (i = 1; i < count; i++) {
+        if (strcasecmp(names[i], name) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static const char *set_rate(cmd_parms *cmd, void *dir, const char *name,
+                            const char *rule)
+{
+    int rate = index_of(ch_rate_names, CH_RATE__COUNT, name);
+    apr_int64_t limit, seconds = 0;
+    char *end;
+
+    if (!rate) {
+        return wrong(cmd, apr_pstrcat(cmd->pool, "unknown class ", name,
+                                      NULL));
+    }
+    if (strcasecmp(rule, "off") == 0) {
+        settings_of(cmd)->rate[rate] = (ch_rate_limit_t){ 0, 1 };
+        return NULL;
+    }
+    limit = apr_strtoi64(rule, &end, 10);
+    if (*end == '/') {
+        seconds = apr_strtoi64(end + 1, &end, 10);
+    }
+    if (*end || limit < 1 || limit > 1000000000 || seconds < 1
+        || seconds > 86400 * 366) {
+        return wrong(cmd, "must be <requests>/<seconds> or off");
+    }
+    settings_of(cmd)->rate[rate] =
+        (ch_rate_limit_t){ (int)limit, (int)seconds };
+    return NULL;
+}
+
+static const char *set_feature(cmd_parms *cmd, void *dir, const char *name,
+                               const char *value)
+{
+    int feature = index_of(ch_feature_names, CH_FEATURE__COUNT, name);
+
+    if (!feature) {
+        return wrong(cmd, apr_pstrcat(cmd->pool, "unknown area ", name,
+                                      NULL));
+    }
+    if (strcasecmp(value, "on") != 0 && strcasecmp(value, "off") != 0) {
+        return wrong(cmd, "must be On or Off");
+    }
+    settings_of(cmd)->feature[feature] = strcasecmp(value, "on") == 0;
+    return NULL;
+}
+
+/* --- the table -------------------------------------------------------- */
+
+const command_rec ch_directives[] = {
+    AP_INIT_FLAG("Chronicle", set_enabled, AT(enabled), SCOPE,
+                 "On: this server answers the API"),
+    AP_INIT_TAKE1("ChronicleJwtSecret", add_jwt, AT(jwt), SCOPE,
+                  "[kid:]secret of 32 bytes or more; the first signs access "
+                  "tokens, all verify"),
+    AP_INIT_TAKE1("ChronicleRefreshSecret", set_long_secret,
+                  AT(refresh_secret), SCOPE,
+                  "secret of 32 bytes or more for refresh tokens"),
+    AP_INIT_TAKE1("ChronicleSessionSecret", set_long_secret,
+                  AT(session_secret), SCOPE,
+                  "secret of 32 bytes or more for cursors and sessions"),
+    AP_INIT_ITERATE("ChronicleAllowedOrigins", add_origin, AT(origins), SCOPE,
+                    "origins whose pages may use the API"),
+    AP_INIT_TAKE1("ChronicleFrontendUrl", set_url, AT(frontend_url), SCOPE,
+                  "where links in mails lead"),
+    AP_INIT_TAKE1("ChroniclePublicUrl", set_url, AT(public_url), SCOPE,
+                  "this server's own URL as clients see it"),
+    AP_INIT_TAKE2("ChronicleRateLimit", set_rate, NULL, SCOPE,
+                  "a class and <requests>/<seconds> or off"),
+    AP_INIT_TAKE2("ChronicleFeature", set_feature, NULL, SCOPE,
+                  "an area of the API and On or Off"),
+    AP_INIT_FLAG("ChronicleRequireVerifiedEmail", set_flag,
+                 AT(require_verified_email), SCOPE,
+                 "On: an account must verify its address first"),
+    AP_INIT_TAKE1("ChronicleAdminEmail", set_email, AT(admin_email), SCOPE,
+                  "the account that becomes administrator when it verifies "
+                  "this address"),
+    AP_INIT_TAKE1("ChronicleMetricsToken", set_secret, AT(metrics_token),
+                  SCOPE, "bearer token that /metrics asks for"),
+    AP_INIT_TAKE1("ChronicleDocsDir", set_path, AT(docs_dir), SCOPE,
+                  "directory of the API documentation's page"),
+    AP_INIT_TAKE1("ChronicleDbWait", set_wait, AT(db_wait_ms), SCOPE,
+                  "milliseconds that a request waits for a database "
+                  "connection"),
+    { NULL }
+};

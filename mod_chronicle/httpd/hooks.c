@@ -1,0 +1,141 @@
+/* Hooks into the server: start, children, and the requests that are ours. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+#include "api/api.h"
+#include "auth/password.h"
+#include "httpd/server.h"
+
+
+#define HANDLER "chronicle"
+#define HASH_WAIT_MS 10000
+
+const ch_router_t *ch_server_router;
+
+/* --- start ------------------------------------------------------------ */
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog,
+                        apr_pool_t *ptemp, server_rec *main_server)
+{
+    return ch_config_finish(pconf, main_server);
+}
+
+static int any_enabled(server_rec *server)
+{
+    for (; server; server = server->next) {
+        if (ch_config_of(server)->conf.enabled) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
+                       apr_pool_t *ptemp, server_rec *main_server)
+{
+    const char *why = NULL;
+    apr_status_t rv;
+
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG
+        || !any_enabled(main_server)) {
+        return OK;
+    }
+    if (!ch_dbpool_find()) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
+                     "CH1011: mod_dbd is not loaded");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ch_server_router = ch_router_make(pconf, ch_api_tables,
+                                      ch_api_table_count, &why);
+    if (!ch_server_router) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, "CH1012: %s",
+                     why);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rv = ch_shared_open(main_server);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     "CH1013: cannot make shared memory");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ap_add_version_component(pconf, "mod_chronicle/" CH_VERSION);
+    return OK;
+}
+
+static void child_init(apr_pool_t *pchild, server_rec *main_server)
+{
+    if (!any_enabled(main_server)) {
+        return;
+    }
+    ch_dbpool_open(pchild, main_server);
+    if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
+                     "CH1014: cannot open the gate of password hashes");
+    }
+}
+
+/* --- requests --------------------------------------------------------- */
+
+static int is_ours(const request_rec *r)
+{
+    return r->handler && strcmp(r->handler, HANDLER) == 0;
+}
+
+/* Our paths are taken before the server decodes them: segments are decoded
+ * one by one, so that %2F is not a separator. */
+static int pre_translate(request_rec *r)
+{
+    if (r->main || !ch_config_of(r->server)->conf.enabled
+        || !ch_router_claims(ch_server_router, r->uri)) {
+        return DECLINED;
+    }
+    r->handler = HANDLER;
+    return DONE;
+}
+
+/* No file stands behind our paths: no directory is walked for them. */
+static int translate(request_rec *r)
+{
+    if (!is_ours(r)) {
+        return DECLINED;
+    }
+    r->filename = apr_pstrdup(r->pool, HANDLER);
+    return OK;
+}
+
+static int map_to_storage(request_rec *r)
+{
+    return is_ours(r) ? OK : DECLINED;
+}
+
+static int type_checker(request_rec *r)
+{
+    return is_ours(r) ? OK : DECLINED;
+}
+
+static int handler(request_rec *r)
+{
+    return is_ours(r) ? ch_server_handle(r) : DECLINED;
+}
+
+void ch_server_register_hooks(apr_pool_t *pool)
+{
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_translate_name(pre_translate, NULL, NULL,
+                               APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,283 @@
+/* What the other rooms borrow from the server: the request's body, the error
+ * log; and the way out for an answer. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#include "httpd/server.h"
+#include "store/sql_gen.h"
+
+
+#define GZIP_MIN 1024        /* bytes from which an answer is compressed */
+#define EVENTS_PER_SECOND 20 /* rows of security events of one child */
+
+/* --- body ------------------------------------------------------------- */
+
+static ch_err_t *body_error(ch_req_t *rq, apr_status_t rv)
+{
+    if (rv == APR_ENOSPC) {
+        return ch_err_make(rq->pool, CH_E_PAYLOAD_TOO_LARGE, NULL);
+    }
+    ((request_rec *)rq->io_ctx)->connection->keepalive = AP_CONN_CLOSE;
+    return ch_err_make(rq->pool, CH_E_MALFORMED_JSON,
+                       "The body did not arrive whole");
+}
+
+/* A status that a filter sends in place of data, such as 413 for
+ * LimitRequestBody. */
+static apr_status_t status_of(apr_bucket *bucket)
+{
+    if (AP_BUCKET_IS_ERROR(bucket)) {
+        return ((ap_bucket_error *)bucket->data)->status
+                       == HTTP_REQUEST_ENTITY_TOO_LARGE
+                   ? APR_ENOSPC
+                   : APR_EGENERAL;
+    }
+    return APR_SUCCESS;
+}
+
+/* Takes one brigade's data; *end at the end of the body. */
+static apr_status_t take(apr_bucket_brigade *brigade, ch_buf_t *body,
+                         int *end)
+{
+    apr_bucket *bucket;
+
+    for (bucket = APR_BRIGADE_FIRST(brigade);
+         bucket != APR_BRIGADE_SENTINEL(brigade);
+         bucket = APR_BUCKET_NEXT(bucket)) {
+        const char *data;
+        apr_size_t len;
+        apr_status_t rv;
+
+        if (APR_BUCKET_IS_EOS(bucket)) {
+            *end = 1;
+            return APR_SUCCESS;
+        }
+        if (APR_BUCKET_IS_METADATA(bucket)) {
+            rv = status_of(bucket);
+            if (rv != APR_SUCCESS) {
+                return rv;
+            }
+            continue;
+        }
+        rv = apr_bucket_read(bucket, &data, &len, APR_BLOCK_READ);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        ch_buf_add(body, data, len);
+        if (body->overflow) {
+            return APR_ENOSPC;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+static ch_err_t *read_body(ch_req_t *rq, size_t max, ch_bytes_t *out)
+{
+    request_rec *r = rq->io_ctx;
+    size_t size = rq->body_size > 0 ? (size_t)rq->body_size + 1 : 8192;
+    ch_buf_t *body = ch_buf_make(rq->pool, size, max + 1);
+    apr_bucket_brigade *brigade =
+        apr_brigade_create(rq->pool, r->connection->bucket_alloc);
+    apr_status_t rv = APR_SUCCESS;
+    int end = 0;
+
+    while (!end && rv == APR_SUCCESS) {
+        rv = ap_get_brigade(r->input_filters, brigade, AP_MODE_READBYTES,
+                            APR_BLOCK_READ, HUGE_STRING_LEN);
+        if (rv == APR_SUCCESS) {
+            rv = take(brigade, body, &end);
+        }
+        apr_brigade_cleanup(brigade);
+        if (body->len > max) {
+            rv = APR_ENOSPC;
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        return body_error(rq, rv);
+    }
+    out->data = ch_buf_cstr(body);
+    out->len = body->len;
+    return NULL;
+}
+
+/* --- logs ------------------------------------------------------------- */
+
+static void write_log(ch_req_t *rq, char level, int number, const char *text)
+{
+    static const struct {
+        char letter;
+        int level;
+    } levels[] = {
+        { 'e', APLOG_ERR },
+        { 'w', APLOG_WARNING },
+        { 'n', APLOG_NOTICE },
+        { 'i', APLOG_INFO },
+    };
+    size_t i = 0;
+
+    while (i < CH_COUNT(levels) - 1 && levels[i].letter != level) {
+        i++;
+    }
+    ap_log_rerror(APLOG_MARK, levels[i].level, 0, (request_rec *)rq->io_ctx,
+                  "CH%04d: [%s] %s", number, rq->request_id, text);
+}
+
+/* Rows are for looking back; a flood of them is worth no more than the
+ * counter and the log already tell. */
+static int within_budget(void)
+{
+    static apr_uint32_t second, count;
+    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now());
+
+    if (__atomic_exchange_n(&second, now, __ATOMIC_RELAXED) != now) {
+        __atomic_store_n(&count, 0, __ATOMIC_RELAXED);
+    }
+    return __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED)
+           < EVENTS_PER_SECOND;
+}
+
+static void keep_event(ch_req_t *rq, const char *type, const char *pattern)
+{
+    const sql_security_event_add_t row = {
+        .type = type,
+        .ip = rq->client_ip,
+        .user_id = rq->who ? rq->who->user_id : NULL,
+        .path = ap_escape_logitem(rq->pool, rq->raw_path),
+        .pattern = ap_escape_logitem(rq->pool, pattern),
+        .request_id = rq->request_id,
+    };
+
+    if (within_budget()) {
+        ch_err_t *err = sql_security_event_add(rq->db, &row);
+
+        if (err) {
+            write_log(rq, 'w', 1003, err->cause);
+        }
+    }
+}
+
+static const char *own_url(ch_req_t *rq)
+{
+    request_rec *r = rq->io_ctx;
+    const char *name = r->server->server_hostname;
+    apr_port_t port = r->server->port ? r->server->port
+                                      : r->connection->local_addr->port;
+
+    if (rq->conf->public_url) {
+        return rq->conf->public_url;
+    }
+    if (port == (rq->tls ? 443 : 80)) {
+        return apr_psprintf(rq->pool, "%s://%s", rq->tls ? "https" : "http",
+                            name);
+    }
+    return apr_psprintf(rq->pool, "%s://%s:%u", rq->tls ? "https" : "http",
+                        name, port);
+}
+
+const ch_io_t ch_server_io = {
+    .read_body = read_body,
+    .log = write_log,
+    .event = keep_event,
+    .own_url = own_url,
+};
+
+/* --- sending ---------------------------------------------------------- */
+
+static int takes_gzip(const ch_req_t *rq)
+{
+    const char *accept = ch_req_header(rq, "Accept-Encoding");
+    const char *at = accept ? strstr(accept, "gzip") : NULL;
+
+    return at && strncmp(at + 4, ";q=0", 4) != 0;
+}
+
+/* Long answers are compressed by mod_deflate where it is loaded and nobody
+ * set up compression for this place; short ones by nobody. */
+static void set_compression(request_rec *r, const ch_req_t *rq, size_t size)
+{
+    const ap_filter_t *filter;
+
+    if (size < GZIP_MIN) {
+        apr_table_setn(r->subprocess_env, "no-gzip", "1");
+        apr_table_setn(r->subprocess_env, "no-brotli", "1");
+        return;
+    }
+    for (filter = r->output_filters; filter; filter = filter->next) {
+        if (strcasecmp(filter->frec->name, "brotli_compress") == 0
+            || strcasecmp(filter->frec->name, "deflate") == 0) {
+            return;
+        }
+    }
+    if (takes_gzip(rq) && ap_get_output_filter_handle("DEFLATE")) {
+        ap_add_output_filter("DEFLATE", NULL, r, r->connection);
+    }
+}
+
+static apr_bucket *file_bucket(request_rec *r, const ch_reply_t *reply)
+{
+    apr_file_t *file;
+
+    if (apr_file_open(&file, reply->file,
+                      APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, 0, r->pool)
+        != APR_SUCCESS) {
+        return NULL;
+    }
+    return apr_bucket_file_create(file, 0, (apr_size_t)reply->file_size,
+                                  r->pool, r->connection->bucket_alloc);
+}
+
+static apr_bucket *body_bucket(request_rec *r, const ch_reply_t *reply)
+{
+    if (reply->file) {
+        return file_bucket(r, reply);
+    }
+    if (!reply->body || !reply->body->len) {
+        return NULL;
+    }
+    return apr_bucket_pool_create(reply->body->data, reply->body->len,
+                                  r->pool, r->connection->bucket_alloc);
+}
+
+/* What was not read of a body is read and thrown away by the server before
+ * the next request; a long one is not worth that. */
+static void spare_long_bodies(request_rec *r, const ch_req_t *rq)
+{
+    if (rq->reply.status >= 400 && !rq->raw_body.data
+        && (rq->body_size > 65536 || rq->body_size < 0)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+}
+
+int ch_server_send(request_rec *r, ch_req_t *rq)
+{
+    const ch_reply_t *reply = &rq->reply;
+    apr_bucket_brigade *brigade =
+        apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_bucket *bucket = NULL;
+
+    r->status = reply->status;
+    /* errors keep their headers, too: httpd sends only this table then */
+    r->headers_out = apr_table_overlay(r->pool, rq->out, r->headers_out);
+    spare_long_bodies(r, rq);
+    if (reply->status != 204 && reply->status != 304) {
+        bucket = body_bucket(r, reply);
+        ap_set_content_type(r, reply->content_type);
+        ap_set_content_length(r, bucket ? (apr_off_t)bucket->length : 0);
+        set_compression(r, rq, bucket ? bucket->length : 0);
+    }
+    if (bucket) {
+        APR_BRIGADE_INSERT_TAIL(brigade, bucket);
+    }
+    APR_BRIGADE_INSERT_TAIL(
+        brigade, apr_bucket_eos_create(r->connection->bucket_alloc));
+    ap_pass_brigade(r->output_filters, brigade);
+    return OK;
+}

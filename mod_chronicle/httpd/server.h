@@ -1,0 +1,38 @@
+/* Inside httpd/: the request's way in and out, the pool, shared memory. */
+#ifndef CH_HTTPD_SERVER_H
+#define CH_HTTPD_SERVER_H
+
+#include "httpd/config.h"
+#include "store/db.h"
+#include "web/request.h"
+
+/* The router of this generation of the server, made in post_config. */
+extern const ch_router_t *ch_server_router;
+
+/* --- dbpool.c ---------------------------------------------------------- */
+
+/* Looks up mod_dbd's functions; 0 when it is not loaded. */
+int ch_dbpool_find(void);
+
+/* Gives every enabled server its door to the database. In each child. */
+void ch_dbpool_open(apr_pool_t *pool, server_rec *main_server);
+
+/* --- shared.c ---------------------------------------------------------- */
+
+/* Makes the shared memory once in the life of the server and opens it. */
+apr_status_t ch_shared_open(server_rec *main_server);
+
+/* --- io.c ---------------------------------------------------------------*/
+
+extern const ch_io_t ch_server_io;
+
+/* Sends rq->reply. */
+int ch_server_send(request_rec *r, ch_req_t *rq);
+
+/* --- handler.c --------------------------------------------------------- */
+
+int ch_server_handle(request_rec *r);
+
+void ch_server_register_hooks(apr_pool_t *pool);
+
+#endif

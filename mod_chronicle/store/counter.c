@@ -1,0 +1,131 @@
+/* Adds to counters that all processes of the server share. */
+#include "store/counter.h"
+
+static ch_counters_t *counters;
+
+const char *const ch_auth_failure_names[CH_AUTH__COUNT] = {
+    [CH_AUTH_NO_CREDENTIAL] = "no_credential",
+    [CH_AUTH_BAD_TOKEN] = "invalid_token",
+    [CH_AUTH_EXPIRED_TOKEN] = "expired_token",
+    [CH_AUTH_BAD_LOGIN] = "invalid_credentials",
+    [CH_AUTH_REFRESH_REUSE] = "refresh_reuse",
+    [CH_AUTH_BAD_CSRF] = "csrf",
+};
+
+const char *const ch_security_names[CH_SECURITY__COUNT] = {
+    [CH_SECURITY_PATTERN] = "pattern",
+    [CH_SECURITY_ORIGIN] = "origin",
+};
+
+const apr_time_t ch_counter_bounds[CH_COUNTER_BUCKETS - 1] = {
+    500,    1000,   2500,   5000,    10000,   25000,  50000,
+    100000, 250000, 500000, 1000000, 2500000, 5000000,
+};
+
+const int ch_counter_statuses[CH_COUNTER_CODES] = {
+    200, 201, 202, 204, 206, 302, 304, 400, 401, 403, 404, 405,
+    409, 412, 413, 415, 416, 422, 429, 500, 502, 503, 504, 0,
+};
+
+static void add(apr_uint64_t *counter, apr_uint64_t n)
+{
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+static void observe(ch_histogram_t *histogram, apr_time_t took)
+{
+    int i = 0;
+
+    while (i < CH_COUNTER_BUCKETS - 1 && took > ch_counter_bounds[i]) {
+        i++;
+    }
+    add(&histogram->bucket[i], 1);
+    add(&histogram->sum_usec, (apr_uint64_t)took);
+}
+
+void ch_counter_open(void *memory)
+{
+    counters = memory;
+}
+
+size_t ch_counter_size(void)
+{
+    return sizeof(ch_counters_t);
+}
+
+const ch_counters_t *ch_counter_read(void)
+{
+    return counters;
+}
+
+void ch_counter_start(void)
+{
+    if (counters) {
+        counters->started = apr_time_now();
+    }
+}
+
+void ch_counter_begin(void)
+{
+    if (counters) {
+        __atomic_fetch_add(&counters->in_flight, 1, __ATOMIC_RELAXED);
+    }
+}
+
+void ch_counter_end(int route, int status, apr_time_t took)
+{
+    int slot = 0;
+
+    if (!counters) {
+        return;
+    }
+    while (slot < CH_COUNTER_CODES - 1
+           && ch_counter_statuses[slot] != status) {
+        slot++;
+    }
+    __atomic_fetch_sub(&counters->in_flight, 1, __ATOMIC_RELAXED);
+    add(&counters->total, 1);
+    if (status >= 500) {
+        add(&counters->errors, 1);
+    }
+    if (route >= 0 && route < CH_COUNTER_ROUTES) {
+        add(&counters->route[route].status[slot], 1);
+        observe(&counters->route[route].duration, took);
+    }
+}
+
+apr_int64_t ch_counter_in_flight(void)
+{
+    apr_int64_t now =
+        counters ? __atomic_load_n(&counters->in_flight, __ATOMIC_RELAXED) : 0;
+
+    return now > 0 ? now : 0;
+}
+
+void ch_counter_statement(apr_time_t took)
+{
+    if (counters) {
+        observe(&counters->statement, took);
+    }
+}
+
+void ch_counter_limited(int rate_class)
+{
+    if (counters) {
+        add(&counters->rate_limited[rate_class], 1);
+    }
+}
+
+void ch_counter_auth_failure(ch_auth_failure_e reason)
+{
+    if (counters) {
+        add(&counters->auth_failures[reason], 1);
+    }
+}
+
+void ch_counter_security(ch_security_e type)
+{
+    if (counters) {
+        add(&counters->security[type], 1);
+    }
+}

@@ -1,0 +1,577 @@
+/* Runs statements: encodes parameters, prepares on first use, repeats what
+ * may be repeated, and turns SQLSTATEs into error codes. */
+#include "store/db.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "store/counter.h"
+#include "store/db_conn.h"
+
+#define TRIES 3
+#define CAUSE_MAX 400 /* characters of Postgres' text that reach the log */
+
+struct ch_db_t {
+    apr_pool_t *pool;
+    ch_db_home_t *home;
+    ch_conn_t conn; /* of the open transaction */
+    int depth;      /* of nested begins */
+    int failed;     /* an inner one was rolled back */
+    apr_time_t elapsed;
+    int statements;
+};
+
+struct ch_rows_t {
+    PGresult *res;
+    int rows;
+    int columns;
+};
+
+/* What became of one try. */
+typedef enum {
+    RUN_DONE,
+    RUN_REFUSED,    /* the server said no and undid it */
+    RUN_UNPREPARED, /* the server does not know the statement */
+    RUN_UNSENT,     /* the connection broke before it was sent */
+    RUN_LOST        /* the connection broke; it may have been done */
+} run_e;
+
+static apr_status_t close_db(void *data)
+{
+    ch_db_rollback(data);
+    return APR_SUCCESS;
+}
+
+ch_db_t *ch_db_make(apr_pool_t *pool, ch_db_home_t *home)
+{
+    ch_db_t *db = apr_pcalloc(pool, sizeof(*db));
+
+    db->pool = pool;
+    db->home = home;
+    apr_pool_cleanup_register(pool, db, close_db, apr_pool_cleanup_null);
+    return db;
+}
+
+apr_time_t ch_db_elapsed(const ch_db_t *db)
+{
+    return db->elapsed;
+}
+
+int ch_db_statements(const ch_db_t *db)
+{
+    return db->statements;
+}
+
+/* --- parameters ------------------------------------------------------- */
+
+static char *quote_element(char *to, const char *text)
+{
+    *to++ = '"';
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') {
+            *to++ = '\\';
+        }
+        *to++ = *text;
+    }
+    *to++ = '"';
+    return to;
+}
+
+static const char *texts_literal(apr_pool_t *pool,
+                                 const apr_array_header_t *texts)
+{
+    size_t size = 3;
+    char *literal, *to;
+    int i;
+
+    for (i = 0; i < texts->nelts; i++) {
+        size += 2 * strlen(APR_ARRAY_IDX(texts, i, const char *)) + 3;
+    }
+    to = literal = apr_palloc(pool, size);
+    *to++ = '{';
+    for (i = 0; i < texts->nelts; i++) {
+        if (i) {
+            *to++ = ',';
+        }
+        to = quote_element(to, APR_ARRAY_IDX(texts, i, const char *));
+    }
+    *to++ = '}';
+    *to = '\0';
+    return literal;
+}
+
+static const char *ints_literal(apr_pool_t *pool,
+                                const apr_array_header_t *ints)
+{
+    size_t size = 3 + (size_t)ints->nelts * 21;
+    char *literal = apr_palloc(pool, size);
+    size_t at = 1;
+    int i;
+
+    literal[0] = '{';
+    for (i = 0; i < ints->nelts; i++) {
+        at += (size_t)apr_snprintf(literal + at, size - at, "%s%" APR_INT64_T_FMT,
+                                   i ? "," : "",
+                                   APR_ARRAY_IDX(ints, i, apr_int64_t));
+    }
+    literal[at] = '}';
+    literal[at + 1] = '\0';
+    return literal;
+}
+
+typedef struct {
+    const char **values;
+    int *lengths;
+    int *formats;
+} encoded_t;
+
+static const char *encode_one(apr_pool_t *pool, const ch_param_t *param)
+{
+    char *number;
+
+    if (param->null) {
+        return NULL;
+    }
+    switch (param->kind) {
+    case CH_PARAM_INT:
+        number = apr_palloc(pool, 24);
+        apr_snprintf(number, 24, "%" APR_INT64_T_FMT, param->number);
+        return number;
+    case CH_PARAM_BOOL:
+        return param->number ? "t" : "f";
+    case CH_PARAM_TEXTS:
+        return texts_literal(pool, param->data);
+    case CH_PARAM_INTS:
+        return ints_literal(pool, param->data);
+    case CH_PARAM_TEXT:
+    case CH_PARAM_BYTES:
+        break;
+    }
+    return param->data;
+}
+
+static encoded_t encode(apr_pool_t *pool, const ch_sql_t *sql,
+                        const ch_param_t *params)
+{
+    size_t count = (size_t)sql->params;
+    encoded_t out = {
+        .values = apr_pcalloc(pool, (count + 1) * sizeof(*out.values)),
+        .lengths = apr_pcalloc(pool, (count + 1) * sizeof(*out.lengths)),
+        .formats = apr_pcalloc(pool, (count + 1) * sizeof(*out.formats)),
+    };
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        out.values[i] = encode_one(pool, &params[i]);
+        if (params[i].kind == CH_PARAM_BYTES) {
+            out.lengths[i] = (int)params[i].len;
+            out.formats[i] = 1;
+        }
+    }
+    return out;
+}
+
+/* --- errors ----------------------------------------------------------- */
+
+static const char *state_of(const PGresult *res)
+{
+    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+
+    return state ? state : "";
+}
+
+static int is_class(const char *state, const char *prefix)
+{
+    return strncmp(state, prefix, strlen(prefix)) == 0;
+}
+
+/* What will pass: lost connections, shutdowns, time-outs, exhausted
+ * resources, locks, a server that became read-only. */
+static int may_pass(const char *state)
+{
+    static const char *const classes[] = { "08", "53", "57", "58", "55P03",
+                                           "40", "25006" };
+    size_t i;
+
+    if (!*state) {
+        return 1;
+    }
+    for (i = 0; i < CH_COUNT(classes); i++) {
+        if (is_class(state, classes[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static ch_code_e code_of(const ch_sql_t *sql, const char *state,
+                         const char *constraint)
+{
+    int i;
+
+    for (i = 0; i < sql->error_count; i++) {
+        const ch_sql_error_t *own = &sql->errors[i];
+
+        if (strcmp(own->state, state) == 0
+            && (!own->constraint
+                || (constraint && strcmp(own->constraint, constraint) == 0))) {
+            return own->code;
+        }
+    }
+    if (may_pass(state)) {
+        return CH_E_DATABASE_ERROR;
+    }
+    if (strcmp(state, "23505") == 0) {
+        return CH_E_CONFLICT;
+    }
+    return CH_E_INTERNAL_ERROR;
+}
+
+/* The one place where a SQLSTATE becomes an error. Never names SQL to the
+ * client. */
+static ch_err_t *error_of(apr_pool_t *pool, const ch_sql_t *sql,
+                          const PGresult *res, const PGconn *pg)
+{
+    const char *constraint =
+        res ? PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME) : NULL;
+    const char *text = res ? PQresultErrorMessage(res) : PQerrorMessage(pg);
+    const char *state = state_of(res);
+
+    return ch_err_cause(pool, code_of(sql, state, constraint),
+                        "database: %s: %s %.*s", sql->name, state, CAUSE_MAX,
+                        text);
+}
+
+/* --- running ---------------------------------------------------------- */
+
+static run_e judge(const PGconn *pg, const PGresult *res)
+{
+    ExecStatusType status = PQresultStatus(res);
+    const char *state;
+
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+        return RUN_DONE;
+    }
+    if (PQstatus(pg) != CONNECTION_OK) {
+        return RUN_LOST;
+    }
+    state = state_of(res);
+    /* 26000: not prepared here (a pooler, a DISCARD). 0A000 at execution:
+     * "cached plan must not change result type", after a migration. */
+    if (strcmp(state, "26000") == 0
+        || (strcmp(state, "0A000") == 0
+            && strstr(PQresultErrorMessage(res), "cached plan"))) {
+        return RUN_UNPREPARED;
+    }
+    return RUN_REFUSED;
+}
+
+/* Prepares on this connection. A name that is there already (a pooler
+ * handed us a backend that knows it) is as good. */
+static run_e prepare(const ch_conn_t *conn, const ch_sql_t *sql,
+                     PGresult **res)
+{
+    run_e run;
+
+    *res = PQprepare(conn->pg, sql->name, sql->text, sql->params, sql->types);
+    run = judge(conn->pg, *res);
+    if (run == RUN_REFUSED && strcmp(state_of(*res), "42P05") == 0) {
+        run = RUN_DONE;
+    }
+    if (run == RUN_DONE) {
+        ch_conn_note_prepared(conn, sql);
+    }
+    return run == RUN_LOST ? RUN_UNSENT : run;
+}
+
+static run_e run_once(const ch_conn_t *conn, const ch_sql_t *sql,
+                      const encoded_t *in, PGresult **res)
+{
+    run_e run;
+
+    if (!ch_conn_prepared(conn, sql)) {
+        run = prepare(conn, sql, res);
+        if (run != RUN_DONE) {
+            return run;
+        }
+        PQclear(*res);
+    }
+    *res = PQexecPrepared(conn->pg, sql->name, sql->params, in->values,
+                          in->lengths, in->formats, 0);
+    return judge(conn->pg, *res);
+}
+
+/* Whether the same statement may be sent once more after this outcome. */
+static int may_repeat(const ch_sql_t *sql, run_e run, const PGresult *res)
+{
+    const char *state = state_of(res);
+
+    switch (run) {
+    case RUN_UNPREPARED:
+    case RUN_UNSENT:
+        return 1;
+    case RUN_LOST:
+        return sql->repeatable;
+    case RUN_REFUSED: /* undone whole by the server: deadlock, serialization */
+        return strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0;
+    case RUN_DONE:
+        break;
+    }
+    return 0;
+}
+
+/* Inside a transaction: once, on its connection. Only "not prepared" may be
+ * mended there, and only when it did not spoil the transaction. */
+static ch_err_t *run_inside(ch_db_t *db, const ch_sql_t *sql,
+                            const encoded_t *in, PGresult **res)
+{
+    if (run_once(&db->conn, sql, in, res) == RUN_DONE) {
+        return NULL;
+    }
+    return error_of(db->pool, sql, *res, db->conn.pg);
+}
+
+static ch_err_t *run_alone(ch_db_t *db, const ch_sql_t *sql,
+                           const encoded_t *in, PGresult **res)
+{
+    ch_conn_t conn;
+    ch_err_t *err;
+    int tries;
+    run_e run;
+
+    for (tries = 1;; tries++) {
+        err = ch_conn_take(db->pool, db->home, &conn);
+        if (err) {
+            return err;
+        }
+        run = run_once(&conn, sql, in, res);
+        if (run == RUN_DONE) {
+            break;
+        }
+        if (run == RUN_UNPREPARED) {
+            ch_conn_forget(&conn);
+        }
+        if (tries == TRIES || !may_repeat(sql, run, *res)) {
+            err = error_of(db->pool, sql, *res, conn.pg);
+            break;
+        }
+        PQclear(*res);
+        *res = NULL;
+        ch_conn_give(db->home, &conn);
+    }
+    ch_conn_give(db->home, &conn);
+    return err;
+}
+
+static apr_status_t clear_result(void *res)
+{
+    PQclear(res);
+    return APR_SUCCESS;
+}
+
+static ch_err_t *run(ch_db_t *db, const ch_sql_t *sql,
+                     const ch_param_t *params, PGresult **res)
+{
+    encoded_t in = encode(db->pool, sql, params);
+    apr_time_t start = apr_time_now();
+    apr_time_t took;
+    ch_err_t *err;
+
+    *res = NULL;
+    if (db->depth) {
+        err = run_inside(db, sql, &in, res);
+    }
+    else {
+        err = run_alone(db, sql, &in, res);
+    }
+    if (*res) {
+        apr_pool_cleanup_register(db->pool, *res, clear_result,
+                                  apr_pool_cleanup_null);
+    }
+    took = apr_time_now() - start;
+    db->elapsed += took;
+    db->statements++;
+    ch_counter_statement(took);
+    return err;
+}
+
+ch_err_t *ch_db_query(ch_db_t *db, const ch_sql_t *sql,
+                      const ch_param_t *params, ch_rows_t **out)
+{
+    PGresult *res;
+    ch_err_t *err = run(db, sql, params, &res);
+
+    if (err) {
+        return err;
+    }
+    *out = apr_palloc(db->pool, sizeof(**out));
+    (*out)->res = res;
+    (*out)->rows = PQntuples(res);
+    (*out)->columns = PQnfields(res);
+    return NULL;
+}
+
+ch_err_t *ch_db_exec(ch_db_t *db, const ch_sql_t *sql,
+                     const ch_param_t *params)
+{
+    PGresult *res;
+
+    return run(db, sql, params, &res);
+}
+
+ch_err_t *ch_db_count(ch_db_t *db, const ch_sql_t *sql,
+                      const ch_param_t *params, apr_int64_t *out)
+{
+    PGresult *res;
+    ch_err_t *err = run(db, sql, params, &res);
+
+    if (!err) {
+        *out = apr_atoi64(PQcmdTuples(res));
+    }
+    return err;
+}
+
+/* --- transactions ----------------------------------------------------- */
+
+static ch_err_t *command(ch_db_t *db, const char *text)
+{
+    PGresult *res = PQexec(db->conn.pg, text);
+    const ch_sql_t self = { .name = text };
+    ch_err_t *err = NULL;
+
+    if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+        err = error_of(db->pool, &self, res, db->conn.pg);
+    }
+    PQclear(res);
+    return err;
+}
+
+ch_err_t *ch_db_begin(ch_db_t *db)
+{
+    ch_err_t *err;
+
+    if (db->depth) {
+        db->depth++;
+        return NULL;
+    }
+    err = ch_conn_take(db->pool, db->home, &db->conn);
+    if (err) {
+        return err;
+    }
+    err = command(db, "BEGIN");
+    if (err) {
+        ch_conn_give(db->home, &db->conn);
+        return err;
+    }
+    db->depth = 1;
+    db->failed = 0;
+    return NULL;
+}
+
+ch_err_t *ch_db_commit(ch_db_t *db)
+{
+    ch_err_t *err = NULL;
+
+    if (db->depth > 1) {
+        db->depth--;
+        return NULL;
+    }
+    if (db->failed || PQtransactionStatus(db->conn.pg) != PQTRANS_INTRANS) {
+        /* COMMIT of a failed transaction would roll back and look well */
+        err = ch_err_cause(db->pool, CH_E_INTERNAL_ERROR,
+                           "database: commit of a failed transaction");
+    }
+    else {
+        err = command(db, "COMMIT");
+    }
+    db->depth = 0;
+    ch_conn_give(db->home, &db->conn);
+    return err;
+}
+
+void ch_db_rollback(ch_db_t *db)
+{
+    if (db->depth > 1) {
+        db->depth--;
+        db->failed = 1;
+    }
+    else if (db->depth == 1) {
+        db->depth = 0;
+        ch_conn_give(db->home, &db->conn);
+    }
+}
+
+/* --- rows ------------------------------------------------------------- */
+
+int ch_rows_count(const ch_rows_t *rows)
+{
+    return rows->rows;
+}
+
+int ch_rows_columns(const ch_rows_t *rows)
+{
+    return rows->columns;
+}
+
+size_t ch_rows_size(const ch_rows_t *rows)
+{
+    size_t size = 0;
+    int row, column;
+
+    for (row = 0; row < rows->rows; row++) {
+        for (column = 0; column < rows->columns; column++) {
+            size += (size_t)PQgetlength(rows->res, row, column);
+        }
+    }
+    return size;
+}
+
+int ch_rows_find(const ch_rows_t *rows, const char *name, int hint)
+{
+    int column;
+
+    if (hint >= 0 && hint < rows->columns
+        && strcmp(PQfname(rows->res, hint), name) == 0) {
+        return hint;
+    }
+    for (column = 0; column < rows->columns; column++) {
+        if (strcmp(PQfname(rows->res, column), name) == 0) {
+            return column;
+        }
+    }
+    return -1;
+}
+
+const char *ch_rows_cell(const ch_rows_t *rows, int row, int column,
+                         size_t *len)
+{
+    if (column < 0 || row >= rows->rows
+        || PQgetisnull(rows->res, row, column)) {
+        *len = 0;
+        return NULL;
+    }
+    *len = (size_t)PQgetlength(rows->res, row, column);
+    return PQgetvalue(rows->res, row, column);
+}
+
+const char *ch_rows_text(const ch_rows_t *rows, int row, const char *name)
+{
+    size_t len;
+
+    return ch_rows_cell(rows, row, ch_rows_find(rows, name, -1), &len);
+}
+
+apr_int64_t ch_rows_int(const ch_rows_t *rows, int row, const char *name)
+{
+    const char *text = ch_rows_text(rows, row, name);
+
+    return text ? apr_atoi64(text) : 0;
+}
+
+int ch_rows_bool(const ch_rows_t *rows, int row, const char *name)
+{
+    const char *text = ch_rows_text(rows, row, name);
+
+    return text && *text == 't';
+}

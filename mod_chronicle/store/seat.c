@@ -1,0 +1,192 @@
+/* Keeps principals in shared memory behind sequence locks: readers never
+ * wait, a writer that finds a slot taken does without. */
+#include "store/seat.h"
+
+#include <string.h>
+
+#define BUCKETS 8192 /* power of two */
+#define WAYS 4
+
+/* seq is odd while the slot is being written. A writer that died there
+ * leaves an odd number: the slot is then never read again, which costs one
+ * slot and nothing else. */
+typedef struct {
+    apr_uint32_t seq;
+    apr_uint32_t fresh_until; /* seconds; 0 = empty */
+    unsigned char key[16];
+    ch_seat_t seat;
+} slot_t;
+
+typedef struct {
+    apr_uint64_t epoch;
+    slot_t slots[BUCKETS][WAYS];
+} room_t;
+
+static room_t *room;
+
+void ch_seat_open(void *memory)
+{
+    room = memory;
+}
+
+size_t ch_seat_size(void)
+{
+    return sizeof(room_t);
+}
+
+static slot_t *bucket_of(const unsigned char key[16])
+{
+    apr_uint64_t tail;
+
+    memcpy(&tail, key + 8, sizeof(tail)); /* the random half of a UUIDv7 */
+    tail *= UINT64_C(0x9e3779b97f4a7c15);
+    return room->slots[tail >> 51 & (BUCKETS - 1)];
+}
+
+static apr_uint32_t now_seconds(void)
+{
+    return (apr_uint32_t)apr_time_sec(apr_time_now());
+}
+
+/* A consistent copy of a slot; 0 when it was being written. */
+static int copy_slot(slot_t *slot, slot_t *out)
+{
+    apr_uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
+
+    if (seq & 1) {
+        return 0;
+    }
+    memcpy(out, slot, sizeof(*out));
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
+}
+
+int ch_seat_get(const unsigned char key[16], ch_seat_t *out)
+{
+    slot_t *bucket;
+    slot_t copy;
+    int i;
+
+    if (!room) {
+        return 0;
+    }
+    bucket = bucket_of(key);
+    for (i = 0; i < WAYS; i++) {
+        if (copy_slot(&bucket[i], &copy) && copy.fresh_until
+            && memcmp(copy.key, key, 16) == 0) {
+            if (copy.fresh_until <= now_seconds()) {
+                return 0;
+            }
+            *out = copy.seat;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_uint64_t ch_seat_epoch(void)
+{
+    return room ? __atomic_load_n(&room->epoch, __ATOMIC_SEQ_CST) : 0;
+}
+
+static int lock_slot(slot_t *slot)
+{
+    apr_uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
+
+    return !(seq & 1)
+           && __atomic_compare_exchange_n(&slot->seq, &seq, seq + 1, 0,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static void unlock_slot(slot_t *slot)
+{
+    __atomic_fetch_add(&slot->seq, 1, __ATOMIC_RELEASE);
+}
+
+/* The key's own slot, else the one that goes stale first. */
+static slot_t *slot_for(const unsigned char key[16])
+{
+    slot_t *bucket = bucket_of(key);
+    slot_t *best = &bucket[0];
+    int i;
+
+    for (i = 0; i < WAYS; i++) {
+        if (memcmp(bucket[i].key, key, 16) == 0) {
+            return &bucket[i];
+        }
+        if (bucket[i].fresh_until < best->fresh_until) {
+            best = &bucket[i];
+        }
+    }
+    return best;
+}
+
+void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
+                 apr_uint64_t epoch)
+{
+    slot_t *slot;
+
+    if (!room) {
+        return;
+    }
+    slot = slot_for(key);
+    if (!lock_slot(slot)) {
+        return;
+    }
+    /* The slot is ours, so a drop that comes now waits for it; one that came
+     * before has moved the epoch. */
+    if (ch_seat_epoch() == epoch) {
+        memcpy(slot->key, key, 16);
+        slot->seat = *seat;
+        slot->fresh_until = now_seconds() + CH_SEAT_SECONDS;
+    }
+    unlock_slot(slot);
+}
+
+/* Empties a slot if it holds this id. A writer that is in the slot may have
+ * looked at the epoch before it moved, so it is waited for; it needs a few
+ * nanoseconds, and one that never lets go is dead and its slot unreadable. */
+static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
+{
+    int tries;
+
+    for (tries = 0; tries < 100000; tries++) {
+        if (__atomic_load_n(&slot->seq, __ATOMIC_SEQ_CST) & 1) {
+            continue;
+        }
+        if (!slot->fresh_until
+            || memcmp((const char *)&slot->seat + offset, id, 16) != 0) {
+            return;
+        }
+        if (lock_slot(slot)) {
+            slot->fresh_until = 0;
+            unlock_slot(slot);
+            return;
+        }
+    }
+}
+
+static void drop(size_t offset, const unsigned char id[16])
+{
+    slot_t *slot, *end;
+
+    if (!room) {
+        return;
+    }
+    __atomic_fetch_add(&room->epoch, 1, __ATOMIC_SEQ_CST);
+    slot = &room->slots[0][0];
+    end = slot + (size_t)BUCKETS * WAYS;
+    for (; slot < end; slot++) {
+        empty_if(slot, offset, id);
+    }
+}
+
+void ch_seat_drop_session(const unsigned char session[16])
+{
+    drop(offsetof(ch_seat_t, session), session);
+}
+
+void ch_seat_drop_user(const unsigned char user[16])
+{
+    drop(offsetof(ch_seat_t, user), user);
+}

@@ -1,0 +1,354 @@
+# test: unit tests and fuzz seeds, guards, whole-server tests, and the latter
+# again under sanitizers; counts them all.
+
+# Hard limits, in seconds: a part that hangs is a part that fails.
+readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1200 ASAN_LIMIT=2400
+
+PASSED=0
+FAILED=0
+RUN_DIR=
+PG_STARTED=
+CHILD=
+
+# count PART PASSED FAILED: a part in which nothing ran has failed.
+count() {
+    local part=$1 passed=$2 failed=$3
+    if [ $((passed + failed)) -eq 0 ]; then
+        printf '%s: no test ran\n' "$part"
+        failed=1
+    fi
+    PASSED=$((PASSED + passed))
+    FAILED=$((FAILED + failed))
+    printf '    %s: %d passed, %d failed\n' "$part" "$passed" "$failed"
+}
+
+# ── the run's directory ──────────────────────────────────────────────────────
+
+make_run_dir() {
+    # not TMPDIR: every user of the server must get there, and a unix socket's
+    # path is short
+    RUN_DIR=$(mktemp -d /tmp/chronicle-test.XXXXXX)
+    chmod 755 "$RUN_DIR"
+    trap end_run EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' HUP TERM
+}
+
+# Whatever a test has left running names this run's directory, which is unique,
+# in its command line.
+stop_leftovers() {
+    local dir pid
+    for dir in /proc/[0-9]*; do
+        pid=${dir#/proc/}
+        [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+        if grep -q -s -F -e "$RUN_DIR" "$dir/cmdline"; then
+            kill -"$1" "$pid" 2>/dev/null || true
+        fi
+    done
+}
+
+end_run() {
+    local code=$?
+    trap '' INT HUP TERM
+    set +e
+    [ -z "$CHILD" ] || kill -TERM "$CHILD" 2>/dev/null
+    [ -z "$CHILD" ] || wait "$CHILD" 2>/dev/null
+    [ -z "$PG_STARTED" ] || pg_stop "$RUN_DIR/pg" immediate
+    stop_leftovers TERM
+    sleep 0.2
+    stop_leftovers KILL
+    rm -rf "$RUN_DIR"
+    exit "$code"
+}
+
+# A sign of life twice a minute, for people and for machines that give up on a
+# silent job.
+heartbeat() {
+    local log=$1 seconds=0 nothing
+    # waits without a process of its own, which would outlive this one
+    exec {nothing}<> <(:)
+    while ! read -r -t 30 -u "$nothing"; do
+        seconds=$((seconds + 30))
+        printf '    %d s, %d lines of output so far\n' "$seconds" \
+            "$(wc -l <"$log")"
+    done
+}
+
+# limited SECONDS LOG COMMAND...: with output to LOG, in the background, so that
+# a signal to us is handled at once; the command's children go with it.
+limited() {
+    local seconds=$1 log=$2 code=0 beat
+    shift 2
+    timeout -k 20 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+    CHILD=$!
+    heartbeat "$log" &
+    beat=$!
+    wait "$CHILD" || code=$?
+    CHILD=
+    kill "$beat" 2>/dev/null || true
+    wait "$beat" 2>/dev/null || true
+    [ "$code" -ne 124 ] || echo "stopped after $seconds s" >>"$log"
+    return "$code"
+}
+
+# ── unit tests, fuzz seeds ───────────────────────────────────────────────────
+
+# Adds up the summaries of the library check and of replay.c, in which one seed
+# is one test. A program that failed without a word counts as one.
+count_unit() {
+    awk '
+        /^[0-9]+%: Checks: / {
+            gsub(/[^0-9 ]/, "")
+            bad += $3 + $4
+            passed += $2 - $3 - $4
+        }
+        /: replayed [0-9]+ seeds$/ { passed += $(NF - 1) }
+        /^(PASS|FAIL|XPASS|ERROR): / {
+            failed += bad
+            if ($1 != "PASS:" && bad == 0) failed++
+            bad = 0
+        }
+        END { print passed + 0, failed + bad }' "$1"
+}
+
+run_unit() {
+    local log="$RUN_DIR/unit.log" code=0 counts
+    step "unit tests and fuzz seeds"
+    limited "$UNIT_LIMIT" "$log" make -C "$BUILD" --no-print-directory \
+        -j "$(processors)" -k check || code=$?
+    read -r -a counts <<<"$(count_unit "$log")"
+    if [ "$code" -ne 0 ]; then
+        cat "$log"
+        # it may not even have been compiled
+        [ "${counts[1]}" -gt 0 ] || counts[1]=1
+    fi
+    count unit "${counts[@]}"
+}
+
+# ── guards ───────────────────────────────────────────────────────────────────
+
+# guards_in PART DIRECTORY
+guards_in() {
+    local part=$1 guard passed=0 failed=0 log="$RUN_DIR/guard.log"
+    step "$part"
+    for guard in "$2"/*.sh; do
+        [ -e "$guard" ] || continue
+        if (cd "$ROOT" && limited "$GUARD_LIMIT" "$log" sh "$guard"); then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            printf 'guard %s:\n' "$(basename "$guard" .sh)"
+            sed 's/^/    /' "$log"
+        fi
+    done
+    count "$part" "$passed" "$failed"
+}
+
+run_guards() { guards_in guards "$ROOT/tests/guards"; }
+
+# Those that judge what the whole-server tests have left in CH_TEST_TMP; only
+# after all of them.
+run_after() {
+    if [ -z "${1:-}" ] && [ -d "$ROOT/tests/guards/after" ]; then
+        guards_in "guards after the tests" "$ROOT/tests/guards/after"
+    fi
+}
+
+# ── whole-server tests ───────────────────────────────────────────────────────
+
+make_template() {
+    local home="$RUN_DIR/pg"
+    pg_super "$home" -d postgres -c "CREATE DATABASE chronicle_template"
+    quietly "$RUN_DIR/migrate.log" "chronicle-migrate failed" \
+        "$ROOT/sql/chronicle-migrate" apply \
+        "host=$home user=$(pg_user) dbname=chronicle_template"
+}
+
+start_test_postgres() {
+    step "starting a PostgreSQL for the tests"
+    pg_make "$RUN_DIR/pg" trust
+    PG_STARTED=yes
+    # nothing in here has to outlive a crash
+    pg_start "$RUN_DIR/pg" <<'END'
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+max_connections = 200
+shared_buffers = 128MB
+END
+    make_template
+}
+
+install_test_packages() {
+    local mark="$ROOT/tests/node_modules/.package-lock.used"
+    cmp -s "$ROOT/tests/package-lock.json" "$mark" && return
+    step "installing the packages of the tests"
+    (cd "$ROOT/tests" && quietly "$RUN_DIR/npm.log" "npm ci failed" \
+        npm ci --no-audit --no-fund --ignore-scripts)
+    cp "$ROOT/tests/package-lock.json" "$mark"
+}
+
+# export_contract TREE: what the tests (and guards) are told about this machine.
+export_contract() {
+    local tree=$1
+    export CH_TEST_PGHOST="$RUN_DIR/pg" CH_TEST_PGPORT=5432
+    CH_TEST_PGUSER=$(pg_user)
+    export CH_TEST_PGUSER CH_TEST_TEMPLATE=chronicle_template
+    CH_TEST_HTTPD=$(httpd_program)
+    CH_TEST_MODULES=$(httpd_modules_dir)
+    # a copy, so that another build meanwhile does not change what is tested
+    CH_TEST_SO="$RUN_DIR/$(basename "$tree")/mod_chronicle.so"
+    mkdir -p "$(dirname "$CH_TEST_SO")"
+    cp "$(module_file "$tree")" "$CH_TEST_SO"
+    CH_TEST_PGBIN=$(find_pg_bin)
+    CH_TEST_RUNAS_PG=
+    ! is_root || CH_TEST_RUNAS_PG=postgres
+    export CH_TEST_HTTPD CH_TEST_MODULES CH_TEST_SO CH_TEST_PGBIN
+    export CH_TEST_RUNAS_PG CH_TEST_TMP="$RUN_DIR/tmp"
+    export CH_TEST_MIGRATE="$ROOT/sql/chronicle-migrate"
+    export CH_TEST_DOCS="$RUN_DIR/swagger-ui" CH_TEST_BUILD="$BUILD"
+    unset CH_TEST_SANITIZE CH_TEST_PRELOAD CH_TEST_ASAN_LOG
+}
+
+# Where httpd's children may read them, wherever the checkout is.
+place_test_files() {
+    mkdir -p "$RUN_DIR/tmp" "$RUN_DIR/swagger-ui"
+    chmod 755 "$RUN_DIR/tmp" "$RUN_DIR/swagger-ui"
+    [ ! -e "$BUILD/swagger-ui/swagger-ui.css" ] ||
+        cp "$BUILD/swagger-ui/"* "$RUN_DIR/swagger-ui/"
+}
+
+# httpd starts with a sanitized module only if the sanitizers are there first;
+# the leak report only names functions of modules that stay loaded.
+export_sanitizer() {
+    export CH_TEST_SANITIZE=1
+    CH_TEST_PRELOAD="$(gcc -print-file-name=libasan.so)"
+    CH_TEST_PRELOAD+=":$(gcc -print-file-name=libubsan.so)"
+    CH_TEST_PRELOAD+=":$BUILD_ASAN/tests/sanitize/.libs/nodlclose.so"
+    export CH_TEST_PRELOAD CH_TEST_ASAN_LOG="$RUN_DIR/sanitizer/report"
+    mkdir -p "$RUN_DIR/sanitizer"
+    chmod 1777 "$RUN_DIR/sanitizer"
+}
+
+# node_tests PART LIMIT FILE...
+node_tests() {
+    local part=$1 limit=$2 log="$RUN_DIR/$1.log" code=0 passed failed flags
+    shift 2
+    flags=(--test --test-reporter=spec)
+    # Node 18 has it from 18.19 on
+    if node --help | grep -q -e --test-concurrency; then
+        flags+=(--test-concurrency=2)
+    fi
+    if [ $# -gt 0 ]; then
+        limited "$limit" "$log" node "${flags[@]}" "$@" || code=$?
+    else
+        : >"$log"
+    fi
+    passed=$(node_count pass "$log")
+    failed=$(($(node_count fail "$log") + $(node_count cancelled "$log")))
+    if [ "$code" -ne 0 ]; then
+        show_node_failures "$log"
+        [ "$failed" -gt 0 ] || failed=1
+    fi
+    count "$part" "$passed" "$failed"
+}
+
+# node_count WORD LOG: from Node's own summary, in either of its notations.
+node_count() {
+    sed -n "s/^\(#\|ℹ\) $1 \([0-9]*\)\$/\2/p" "$2" | tail -n 1 | grep . || echo 0
+}
+
+# Node repeats what failed at the end of its report, unless it was cut short.
+show_node_failures() {
+    if grep -q '^✖ failing tests:' "$1"; then
+        sed -n '/^✖ failing tests:/,$p' "$1"
+    else
+        cat "$1"
+    fi
+}
+
+# The file named on the command line, or all.
+api_files() {
+    if [ -n "${1:-}" ]; then
+        [ -e "$ROOT/tests/api/$1.test.mjs" ] ||
+            die "there is no tests/api/$1.test.mjs"
+        printf '%s\n' "$ROOT/tests/api/$1.test.mjs"
+    else
+        find "$ROOT/tests/api" -maxdepth 1 -name '*.test.mjs' | sort
+    fi
+}
+
+# Those in tests/api/asan.list, one name per line; without a list, all.
+asan_files() {
+    local list="$ROOT/tests/api/asan.list" name
+    if [ -n "${1:-}" ] || [ ! -e "$list" ]; then
+        api_files "${1:-}"
+        return
+    fi
+    sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$list" |
+        while read -r name; do
+            name=${name%.test.mjs}
+            api_files "${name##*/}"
+        done
+}
+
+run_api() {
+    local files
+    step "whole-server tests"
+    export_contract "$BUILD"
+    files=$(api_files "${1:-}")
+    # shellcheck disable=SC2086
+    node_tests api "$API_LIMIT" $files
+}
+
+run_asan() {
+    local files
+    build_sanitized
+    step "whole-server tests under sanitizers"
+    export_contract "$BUILD_ASAN"
+    export_sanitizer
+    files=$(asan_files "${1:-}")
+    # shellcheck disable=SC2086
+    node_tests asan "$ASAN_LIMIT" $files
+}
+
+# ── command ──────────────────────────────────────────────────────────────────
+
+command_test() {
+    local parts=${1:-unit guards api asan} part
+    parts=${parts/api/api after}
+    case ${1:-} in
+    '') ;;
+    unit | guards) [ $# -eq 1 ] || die "test $1 takes no name" ;;
+    api | asan) [ $# -le 2 ] || die "test $1 takes one name" ;;
+    *) die "test: unknown part $1 (unit guards api asan)" ;;
+    esac
+    mkdir -p "$ROOT/var"
+    ensure_packages
+    build_module
+    make_run_dir
+    case $parts in
+    unit) ;;
+    *)
+        install_test_packages
+        place_test_files
+        start_test_postgres
+        export_contract "$BUILD"
+        ;;
+    esac
+    for part in $parts; do
+        "run_$part" "${2:-}"
+    done
+    print_verdict
+}
+
+print_verdict() {
+    say ""
+    if [ "$FAILED" -eq 0 ]; then
+        say "Next: ./apxs-build.sh up"
+    else
+        say "Next: mend what is shown above, and: ./apxs-build.sh test"
+    fi
+    say "$PASSED passed, $FAILED failed"
+    [ "$FAILED" -eq 0 ] || exit 1
+}

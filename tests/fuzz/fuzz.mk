@@ -1,0 +1,10 @@
+# The fuzz targets: one program each, made from the file of the same name with
+# .c added and from replay.c. The seeds of tests/fuzz/fuzz_json are the files
+# in tests/fuzz/seeds/json/.
+chronicle_fuzzers = \
+	tests/fuzz/fuzz_clock \
+	tests/fuzz/fuzz_cursor \
+	tests/fuzz/fuzz_html \
+	tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_jwt \
+	tests/fuzz/fuzz_refresh

@@ -1,0 +1,392 @@
+/* Tests of base/text: UTF-8, white space, e-mail addresses, URLs. */
+#include "ch_check.h"
+
+#include <stdio.h>
+
+#include "base/text.h"
+
+/* UTF-8 of one code point, by another road than the code's. */
+static size_t encode(unsigned point, char out[4])
+{
+    size_t n = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    static const unsigned char lead[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t i;
+
+    for (i = n - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (point & 0x3F));
+        point >>= 6;
+    }
+    out[0] = (char)(lead[n] | point);
+    return n;
+}
+
+static int is_space_point(unsigned point)
+{
+    return (point >= 9 && point <= 13) || point == 0x20 || point == 0x85 ||
+           point == 0xA0 || point == 0x1680 ||
+           (point >= 0x2000 && point <= 0x200A) || point == 0x2028 ||
+           point == 0x2029 || point == 0x202F || point == 0x205F ||
+           point == 0x3000;
+}
+
+/* Every code point there is: valid but for surrogates, one character, white
+ * space or not. */
+START_TEST(every_code_point)
+{
+    char *text = ch_check_copy("xxxx", 4);
+    unsigned point;
+
+    for (point = 1; point <= 0x10FFFF; point++) {
+        size_t n = encode(point, text);
+        int surrogate = point >= 0xD800 && point <= 0xDFFF;
+        size_t space = is_space_point(point) ? n : 0;
+
+        if (ch_text_valid(text, n) == surrogate ||
+            (n > 1 && ch_text_valid(text, n - 1)) ||
+            ch_text_count(text, n) != 1 ||
+            ch_text_space_at(text, n) != space ||
+            ch_text_trim(text, n).len != n - space) {
+            ck_abort_msg("U+%04X", point);
+        }
+    }
+}
+END_TEST
+
+static const char *const invalid[] = {
+    "\x80",
+    "\xBF",
+    "\xC0\x80",
+    "\xC1\xBF",
+    "\xC2",
+    "\xC2x",
+    "\xE0\x9F\xBF",
+    "\xE1\x80",
+    "\xE1\x80x",
+    "\xED\xA0\x80",
+    "\xED\xBF\xBF",
+    "\xF0\x8F\xBF\xBF",
+    "\xF1\x80\x80",
+    "\xF1\x80\x80x",
+    "\xF4\x90\x80\x80",
+    "\xF5\x80\x80\x80",
+    "\xF8\x88\x80\x80\x80",
+    "\xFE",
+    "\xFF",
+    "12345678\x80",
+    "1234567\xC3\x28",
+    "\xC3\xA4\xA4",
+};
+
+START_TEST(refuses_broken_utf8)
+{
+    const char *text = invalid[_i];
+
+    ck_assert(!ch_text_valid(ch_check_copy(text, strlen(text)), strlen(text)));
+}
+END_TEST
+
+/* A broken byte at any place among blocks of eight. */
+START_TEST(finds_a_broken_byte_anywhere)
+{
+    size_t len;
+    size_t at;
+
+    for (len = 1; len < 40; len++) {
+        char *text =
+            ch_check_copy("0123456789012345678901234567890123456789", len);
+
+        ck_assert(ch_text_valid(text, len));
+        for (at = 0; at < len; at++) {
+            text[at] = '\xC3';
+            ck_assert(!ch_text_valid(text, len));
+            text[at] = 'x';
+        }
+    }
+    ck_assert(ch_text_valid("", 0));
+    ck_assert(ch_text_valid("a\0b", 3));
+}
+END_TEST
+
+#define MIXED "a\xC3\xA4\xE2\x82\xAC\xF0\x9D\x84\x9Ez" /* 1 2 3 4 1 bytes */
+
+START_TEST(counts_and_cuts)
+{
+    static const size_t bytes[] = {0, 1, 3, 6, 10, 11, 11, 11};
+    char *text = ch_check_copy(MIXED, 11);
+    size_t points;
+
+    ck_assert_uint_eq(ch_text_count(text, 11), 5);
+    ck_assert_uint_eq(ch_text_count("", 0), 0);
+    for (points = 0; points < CH_COUNT(bytes); points++) {
+        ck_assert_uint_eq(ch_text_prefix(text, 11, points), bytes[points]);
+    }
+    ck_assert_uint_eq(ch_text_prefix(text, 11, SIZE_MAX), 11);
+    ck_assert_uint_eq(ch_text_prefix("", 0, 3), 0);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    const char *want;
+} trims[] = {
+    {"", ""},
+    {"a", "a"},
+    {" ", ""},
+    {" \t\n\v\f\r ", ""},
+    {"  a b\t", "a b"},
+    {"\xC2\xA0\xE3\x80\x80"
+     "a\xE2\x80\xA8\xC2\x85",
+     "a"},
+    {"\xE2\x80\x8A\xE1\x9A\x80\xE2\x81\x9F", ""},
+    {"\xE2\x80\x8B"
+     "a\xEF\xBB\xBF",
+     "\xE2\x80\x8B"
+     "a\xEF\xBB\xBF"},
+    {"\xC3\xA0", "\xC3\xA0"},         /* ends with the byte A0 */
+    {"\xE4\x80\x80", "\xE4\x80\x80"}, /* U+4000 is a letter */
+    {"\xC2\xA0x\xC2\xA0y\xC2\xA0", "x\xC2\xA0y"},
+};
+
+START_TEST(trim)
+{
+    const char *text = trims[_i].text;
+    ch_bytes_t out =
+        ch_text_trim(ch_check_copy(text, strlen(text)), strlen(text));
+
+    ck_assert_uint_eq(out.len, strlen(trims[_i].want));
+    ck_assert_mem_eq(out.data, trims[_i].want, out.len);
+}
+END_TEST
+
+START_TEST(control)
+{
+    int c;
+
+    for (c = 0; c < 256; c++) {
+        char text[3] = {'a', (char)c, 'b'};
+        int is_break = c == '\t' || c == '\n' || c == '\r';
+        int is_control = c < 0x20 || c == 0x7F;
+
+        ck_assert_int_eq(ch_text_has_control(text, 3, 0), is_control);
+        ck_assert_int_eq(ch_text_has_control(text, 3, 1),
+                         is_control && !is_break);
+    }
+    ck_assert_int_eq(ch_text_has_control("\xC2\x80", 2, 0), 0);
+    ck_assert_int_eq(ch_text_has_control("", 0, 0), 0);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    const char *want;
+} lowers[] = {
+    {"", ""},
+    {"ABCxyz019[@", "abcxyz019[@"},
+    {"\xC3\x84\xC3\x96", "\xC3\xA4\xC3\xB6"},
+    {"\xCE\xA3", "\xCF\x83"},                 /* sigma */
+    {"\xC8\xBA", "\xE2\xB1\xA5"},             /* 2 bytes become 3 */
+    {"\xE2\x84\xAA", "k"},                    /* Kelvin */
+    {"\xF0\x90\x90\x80", "\xF0\x90\x90\xA8"}, /* Deseret */
+    {"\xC3\x9F", "\xC3\x9F"},
+    {"A\xFF"
+     "B\xC3",
+     "a\xFF"
+     "b\xC3"}, /* broken bytes stay */
+};
+
+START_TEST(lower)
+{
+    const char *text = lowers[_i].text;
+
+    ck_assert_str_eq(
+        ch_text_lower(pool, ch_check_copy(text, strlen(text)), strlen(text)),
+        lowers[_i].want);
+}
+END_TEST
+
+START_TEST(lower_of_what_grows_most)
+{
+    char text[400];
+    const char *out;
+    size_t i;
+
+    for (i = 0; i < sizeof(text); i += 2) {
+        memcpy(text + i, "\xC8\xBA", 2);
+    }
+    out = ch_text_lower(pool, text, sizeof(text));
+    ck_assert_uint_eq(strlen(out), 600);
+    /* it all lies in one allocation: the next one comes behind it */
+    ck_assert((char *)apr_palloc(pool, 1) > out + 600);
+}
+END_TEST
+
+START_TEST(ascii_lower)
+{
+    ck_assert_str_eq(ch_text_ascii_lower(pool, "A\xC3\x84zZ@[`{", 9),
+                     "a\xC3\x84zz@[`{");
+    ck_assert_str_eq(ch_text_ascii_lower(pool, "", 0), "");
+}
+END_TEST
+
+#define A63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct {
+    const char *text;
+    int good;
+} emails[] = {
+    {"a@b.c", 1},
+    {"first.last+tag@example.co.uk", 1},
+    {"o'neil_{}!#$%&*/=?^`|~-@example.com", 1},
+    {"\xC3\xA4@\xC3\xB6.de", 1},
+    {"a@b-c.d_e.f", 1},
+    {A63 "a@b.c", 1},
+    {A63 "aa@b.c", 0},
+    {"a@" A63 ".c", 1},
+    {"a@" A63 "a.c", 0},
+    {"a@" A63 "." A63 "." A63 "." A63 ".c", 0}, /* 259 bytes */
+    {"a@b.c"
+     "." A63 "." A63 "." A63 "."
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaaaaaaaaaaa",
+     1}, /* 254 bytes */
+    {"a@b.c"
+     "." A63 "." A63 "." A63 "."
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaaaaaaaaaaaa",
+     0},
+    {"", 0},
+    {"@", 0},
+    {"a", 0},
+    {"a@", 0},
+    {"@b.c", 0},
+    {"a@b", 0},
+    {"a@b.", 0},
+    {"a@.b", 0},
+    {"a@b..c", 0},
+    {"a@b.c.", 0},
+    {"a@@b.c", 0},
+    {"a@b@c.d", 0},
+    {"a b@c.d", 0},
+    {" a@b.c", 0},
+    {"a@b.c\n", 0},
+    {"a\t@b.c", 0},
+    {"a\x01@b.c", 0},
+    {"a\x7F@b.c", 0},
+    {"a\xC2\x85@b.c", 0},
+    {"a\xC2\x9B@b.c", 0},
+    {"a\xC2\xA0@b.c", 0},
+    {"a@b\xE3\x80\x80.c", 0},
+    {"a\xFF@b.c", 0},
+    {"a@b.c\xC3", 0},
+    {"a@b,c.d", 0},
+    {"a@b.c>", 0},
+    {"<a@b.c", 0},
+    {"a,b@c.d", 0},
+    {"a;b@c.d", 0},
+    {"\"a\"@b.c", 0},
+};
+
+START_TEST(email)
+{
+    const char *text = emails[_i].text;
+    int good =
+        ch_text_is_email(ch_check_copy(text, strlen(text)), strlen(text));
+
+    ck_assert_msg(good == emails[_i].good, "%s", text);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int good;
+} urls[] = {
+    {"http://a", 1},
+    {"https://example.com", 1},
+    {"HTTPS://EXAMPLE.COM/", 1},
+    {"https://example.com:8443/a/b?c=d#e", 1},
+    {"https://example.com?x", 1},
+    {"https://example.com#x", 1},
+    {"https://example.com.", 1},
+    {"https://example.com:/", 1},
+    {"https://example.com:65535", 1},
+    {"https://user:pass@example.com/", 1},
+    {"https://user@pass@example.com/", 1},
+    {"http://127.0.0.1:80/", 1},
+    {"http://[::1]/", 1},
+    {"http://[2001:db8::1]:8080/x", 1},
+    {"http://xn--bcher-kva.example/", 1},
+    {"http://b\xC3\xBC"
+     "cher.example/\xE2\x82\xAC",
+     1},
+    {"https://example.com/a%20b", 1},
+    {"https://example.com/a@b:c", 1},
+    {"", 0},
+    {"http", 0},
+    {"http://", 0},
+    {"https://", 0},
+    {"https:///path", 0},
+    {"https://?x", 0},
+    {"https://:80", 0},
+    {"https://user@/", 0},
+    {"https://.", 0},
+    {"https://a..b", 0},
+    {"https://.a", 0},
+    {"//example.com", 0},
+    {"example.com", 0},
+    {"ftp://example.com", 0},
+    {"javascript:alert(1)", 0},
+    {"http:/example.com", 0},
+    {"http:example.com", 0},
+    {"http:\\\\example.com", 0},
+    {"http://a\\b/", 0},
+    {"http://a b/", 0},
+    {"http://a/b c", 0},
+    {" http://a", 0},
+    {"http://a\n", 0},
+    {"http://a/\x01", 0},
+    {"http://a/\x7F", 0},
+    {"http://a/\xC2\xA0", 0},
+    {"http://a/\xC2\x80", 0},
+    {"http://a/\xFF", 0},
+    {"http://a<b/", 0},
+    {"http://a:65536", 0},
+    {"http://a:100000", 0},
+    {"http://a:8a", 0},
+    {"http://a:-1", 0},
+    {"http://[]/", 0},
+    {"http://[::1/", 0},
+    {"http://[::1]x/", 0},
+    {"http://[::g]/", 0},
+    {"http://[", 0},
+};
+
+START_TEST(url)
+{
+    const char *text = urls[_i].text;
+    int good = ch_text_is_url(ch_check_copy(text, strlen(text)), strlen(text));
+
+    ck_assert_msg(good == urls[_i].good, "%s", text);
+}
+END_TEST
+
+START_TEST(url_of_the_longest_size)
+{
+    char text[2049];
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "https://a/", 10);
+    ck_assert(ch_text_is_url(text, 2048));
+    ck_assert(!ch_text_is_url(text, 2049));
+    ck_assert(!ch_text_is_url("https://a\0b", 11));
+    ck_assert(!ch_text_is_email("a\0b@c.d", 7));
+    ck_assert(!ch_text_is_email("ab@c.d\0", 7));
+}
+END_TEST
+
+CH_SUITE_MAIN("base/text", CH_ONCE(every_code_point),
+              CH_EACH(refuses_broken_utf8, invalid),
+              CH_ONCE(finds_a_broken_byte_anywhere), CH_ONCE(counts_and_cuts),
+              CH_EACH(trim, trims), CH_ONCE(control), CH_EACH(lower, lowers),
+              CH_ONCE(lower_of_what_grows_most), CH_ONCE(ascii_lower),
+              CH_EACH(email, emails), CH_EACH(url, urls),
+              CH_ONCE(url_of_the_longest_size))
