@@ -18,7 +18,7 @@ const percent = (share) => `${(share * 100).toFixed(0)} %`;
 const say = (text) => console.log(`bench: ${text}`);
 
 /* A copy of the loaded database, for one measurement. */
-export async function freshDatabase() {
+async function freshDatabase() {
   await sql(`DROP DATABASE IF EXISTS ${config.database} WITH (FORCE)`,
     'postgres');
   await sql(`CREATE DATABASE ${config.database} TEMPLATE base`, 'postgres');
@@ -26,8 +26,7 @@ export async function freshDatabase() {
 }
 
 async function measureServer(name, workload) {
-  const server = await start(
-    name === 'ours' ? workload.server ?? name : name);
+  const server = await start(name);
   const bytes = await checkAnswers(server, workload);
   const checked = workload.writes
     ? Number(await sql('SELECT count(*) FROM note_versions')) : 0;
@@ -41,6 +40,18 @@ async function measureServer(name, workload) {
   return result;
 }
 
+/* Repeats what others disturbed, and keeps the quietest of three. */
+async function measureQuietly(name, server) {
+  let best = null;
+  for (let i = 0; i < 3 && !(best?.others <= BUSY); i++) {
+    await freshDatabase();
+    const one = server === 'pgbench' ? await pgbench(name)
+      : await measureServer(server, WORKLOADS[name]);
+    if (!best || one.others < best.others) best = one;
+  }
+  return best;
+}
+
 async function measureWorkload(name) {
   const workload = WORKLOADS[name];
   const servers = workload.servers.filter((server) => server === 'pgbench'
@@ -48,9 +59,7 @@ async function measureWorkload(name) {
   const results = Object.fromEntries(servers.map((server) => [server, []]));
   for (let round = 1; round <= config.rounds; round++) {
     for (const server of servers) {
-      await freshDatabase();
-      const one = server === 'pgbench' ? await pgbench(name)
-        : await measureServer(server, workload);
+      const one = await measureQuietly(name, server);
       results[server].push(one);
       say(`${name} ${round}/${config.rounds} ${server.padEnd(8)}`
         + `${one.rate.toFixed(0).padStart(7)} req/s`

@@ -48,7 +48,7 @@ export async function growth(say) {
     await grow(loaded + 1, rows);
     loaded = rows;
     table.push([`${size} notes`]);
-    const server = await start('uncached');
+    const server = await start('ours');
     for (const [title, path] of Object.entries(await paths(server, rows))) {
       const one = await measure(server, { maker: 'get', path },
         Math.min(4, config.seconds));

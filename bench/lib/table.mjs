@@ -56,7 +56,7 @@ export function report(results) {
       const mark = target === undefined || ratio === undefined ? ''
         : ratio >= target ? 'ok' : 'short';
       if (mark) marks[mark]++;
-      rows.push([`  ${NAMES[server]}`, show(one.rate),
+      rows.push([`  ${WORKLOADS[name].label ?? NAMES[server]}`, show(one.rate),
         show(one.spread * 50), one.cpu === undefined ? '-'
           : show(one.cpu + one.dbCpu), show(one.cpu), show(one.dbCpu),
         show(one.p50, 2), show(one.p99, 2), show(ratio, 2),

@@ -396,6 +396,12 @@ static ch_err_t *invalid_token(ch_req_t *rq)
     return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
 }
 
+static ch_err_t *expired_token(ch_req_t *rq)
+{
+    ch_counter_auth_failure(CH_AUTH_EXPIRED_TOKEN);
+    return ch_err_make(rq->pool, CH_E_TOKEN_EXPIRED, NULL);
+}
+
 /* Reads a token and its session's row (locked inside a transaction). */
 static ch_err_t *find_refresh(ch_req_t *rq, const char *text,
                               ch_refresh_t *token, ch_rows_t **session)
@@ -410,8 +416,7 @@ static ch_err_t *find_refresh(ch_req_t *rq, const char *text,
     }
     if ((apr_int64_t)token->issued + CH_REFRESH_SECONDS
         <= apr_time_sec(rq->start)) {
-        ch_counter_auth_failure(CH_AUTH_EXPIRED_TOKEN);
-        return ch_err_make(rq->pool, CH_E_TOKEN_EXPIRED, NULL);
+        return expired_token(rq);
     }
     in = (sql_session_lock_t){ .id = token->session,
                                .counter = token->counter };
@@ -425,7 +430,7 @@ static ch_err_t *find_refresh(ch_req_t *rq, const char *text,
         || token->counter > ch_rows_int(*session, 0, "refresh_counter")) {
         return invalid_token(rq);
     }
-    return NULL;
+    return ch_rows_bool(*session, 0, "over") ? expired_token(rq) : NULL;
 }
 
 static ch_err_t *end_reused(ch_req_t *rq, const ch_refresh_t *token,

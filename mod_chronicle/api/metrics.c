@@ -212,6 +212,35 @@ static void write_database(ch_req_t *rq, ch_buf_t *buf,
     write_histogram(buf, &series, &counters->statement);
 }
 
+/* --- parts that are not there yet ----------------------------------------- */
+
+/* Families whose samples come with the parts that count them. They are named
+ * already, so that dashboards and alerts can be. */
+static void write_empty(ch_buf_t *buf)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } families[] = {
+        { "chronicle_cache_hits_total", "counter", "Answers from a cache" },
+        { "chronicle_cache_misses_total", "counter",
+          "Answers that a cache did not have" },
+        { "chronicle_jobs_total", "counter", "Jobs that ended" },
+        { "chronicle_jobs_queued", "gauge", "Jobs that wait" },
+        { "chronicle_socketio_connections", "gauge", "Open sockets" },
+        { "chronicle_upstream_requests_total", "counter",
+          "Requests to third parties" },
+        { "chronicle_upstream_duration_seconds", "histogram",
+          "Time until a third party had answered" },
+        { "chronicle_ai_tokens_total", "counter", "AI tokens used" },
+    };
+    size_t i;
+
+    for (i = 0; i < CH_COUNT(families); i++) {
+        ch_prom_family(buf, families[i].name, families[i].type,
+                       families[i].help);
+    }
+}
+
 /* --- the answer ----------------------------------------------------------- */
 
 /* Without a token in the configuration everybody may read. */
@@ -254,5 +283,6 @@ ch_err_t *ch_metrics_show(ch_req_t *rq)
     write_single(buf, "chronicle_process_resident_bytes",
                  "Memory of the process that answers",
                  ch_metrics_resident(rq->pool));
+    write_empty(buf);
     return ch_reply_raw(rq, 200, CH_PROM_MEDIA, buf);
 }

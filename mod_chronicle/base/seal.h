@@ -11,7 +11,7 @@
 void ch_seal_derive(const char *secret, size_t len, const char *purpose,
                     unsigned char key[CH_SHA256_LEN]);
 
-/* HMAC-SHA-256. Uses a context kept per thread. */
+/* HMAC-SHA-256. */
 void ch_seal_hmac(const void *key, size_t key_len, const void *data,
                   size_t len, unsigned char out[CH_SHA256_LEN]);
 

@@ -192,11 +192,14 @@ static int look_at_schema(ch_db_home_t *home, const ch_conn_t *conn)
                      - __atomic_load_n(&home->schema_seen, __ATOMIC_RELAXED);
     PGresult *res;
 
-    if (age < (version == CH_SCHEMA_VERSION ? SCHEMA_CHECK_USEC
-                                            : SCHEMA_RECHECK_USEC)) {
+    if (version >= 0
+        && age < (version == CH_SCHEMA_VERSION ? SCHEMA_CHECK_USEC
+                                               : SCHEMA_RECHECK_USEC)) {
         return 1;
     }
-    __atomic_store_n(&home->schema_seen, now, __ATOMIC_RELAXED);
+    if (version >= 0) { /* one looks, the others go on with what is known */
+        __atomic_store_n(&home->schema_seen, now, __ATOMIC_RELAXED);
+    }
     res = PQexec(conn->pg,
                  "SELECT coalesce(max(version), 0) FROM schema_migrations");
     if (PQresultStatus(res) == PGRES_TUPLES_OK) {
@@ -213,6 +216,7 @@ static int look_at_schema(ch_db_home_t *home, const ch_conn_t *conn)
     }
     PQclear(res);
     __atomic_store_n(&home->schema, version, __ATOMIC_RELAXED);
+    __atomic_store_n(&home->schema_seen, now, __ATOMIC_RELAXED);
     return 1;
 }
 

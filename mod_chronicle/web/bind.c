@@ -317,13 +317,15 @@ static void put_items(ch_bind_t *bind, const ch_json_t *array)
     }
     for (i = 0; i < count; i++) {
         const ch_json_t *item = ch_json_at(array, i);
+        const char *text;
 
         bind->path = apr_psprintf(bind->pool, "%s[%d]", path, (int)i);
         if (ch_json_type(item) != CH_JSON_STRING) {
             ch_bind_fault(bind, CH_D_WRONG_TYPE, "must be a string");
             continue;
         }
-        put_item(bind, ch_json_string(item, &len), len);
+        text = ch_json_string(item, &len);
+        put_item(bind, text, len);
     }
     bind->path = path;
 }
@@ -384,7 +386,13 @@ void ch_bind_json(ch_bind_t *bind, const ch_json_t *value)
         put_string(bind, text, len);
         return;
     }
-    if (ch_json_type(value) != wants[type].type) {
+    if (type == CH_T_INT && ch_json_type(value) == CH_JSON_REAL
+        && (ch_json_number(value) >= 0x1p63
+            || ch_json_number(value) < -0x1p63)) {
+        put_int(bind, ch_json_number(value) > 0 ? APR_INT64_MAX
+                                                : APR_INT64_MIN);
+    }
+    else if (ch_json_type(value) != wants[type].type) {
         ch_bind_fault(bind, CH_D_WRONG_TYPE, "must be %s", wants[type].name);
     }
     else if (type == CH_T_INT) {

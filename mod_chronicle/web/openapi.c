@@ -179,11 +179,22 @@ static void write_query_param(ch_openapi_t *doc, const ch_field_t *field)
     ch_buf_putc(doc->buf, '}');
 }
 
-static void write_param_ref(ch_openapi_t *doc, const char *name)
-{
-    ch_member(doc->buf, NULL);
-    ch_buf_printf(doc->buf, "{\"$ref\":\"#/components/parameters/%s\"}", name);
-}
+static const char idempotency_key[] =
+    "{\"name\":\"Idempotency-Key\",\"in\":\"header\","
+    "\"description\":\"Makes a repeat safe: for 24 hours the same key with "
+    "the same body gets the stored answer\",\"schema\":{\"type\":\"string\","
+    "\"minLength\":1,\"maxLength\":257}}";
+
+static const char if_match[] =
+    "{\"name\":\"If-Match\",\"in\":\"header\","
+    "\"description\":\"Do it only if this is still the version: the ETag of "
+    "an earlier answer, a list of them, or *\","
+    "\"schema\":{\"type\":\"string\"}}";
+
+static const char if_none_match[] =
+    "{\"name\":\"If-None-Match\",\"in\":\"header\","
+    "\"description\":\"Answer 304 if this is still the version\","
+    "\"schema\":{\"type\":\"string\"}}";
 
 static void write_params(ch_openapi_t *doc, const ch_operation_t *op)
 {
@@ -197,13 +208,13 @@ static void write_params(ch_openapi_t *doc, const ch_operation_t *op)
         write_query_param(doc, &query->rows[i]);
     }
     if (op->route->flags & CH_IDEMPOTENT) {
-        write_param_ref(doc, "Idempotency-Key");
+        ch_member_json(doc->buf, NULL, idempotency_key);
     }
     if (ch_operation_takes_if_match(op)) {
-        write_param_ref(doc, "If-Match");
+        ch_member_json(doc->buf, NULL, if_match);
     }
     if (ch_operation_takes_if_none_match(op)) {
-        write_param_ref(doc, "If-None-Match");
+        ch_member_json(doc->buf, NULL, if_none_match);
     }
     ch_buf_putc(doc->buf, ']');
 }
@@ -373,34 +384,16 @@ static void write_info(ch_buf_t *buf)
     ch_member_json(buf, "servers", "[{\"url\":\"/\"}]");
 }
 
-static void write_fixed_components(ch_buf_t *buf)
-{
-    ch_member_json(
-        buf, "securitySchemes",
-        "{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
-        "\"bearerFormat\":\"JWT\",\"description\":\"The accessToken of a "
-        "login\"},"
-        "\"session\":{\"type\":\"apiKey\",\"in\":\"cookie\","
-        "\"name\":\"chronicle_session\",\"description\":\"The cookie of a "
-        "login with session:true\"},"
-        "\"csrf\":{\"type\":\"apiKey\",\"in\":\"header\","
-        "\"name\":\"X-CSRF-Token\",\"description\":\"The value of the cookie "
-        "chronicle_csrf; asked for beside the session cookie\"}}");
-    ch_member_json(
-        buf, "parameters",
-        "{\"Idempotency-Key\":{\"name\":\"Idempotency-Key\",\"in\":\"header\","
-        "\"description\":\"Makes a repeat safe: for 24 hours the same key "
-        "with the same body gets the stored answer\","
-        "\"schema\":{\"type\":\"string\",\"minLength\":1,"
-        "\"maxLength\":257}},"
-        "\"If-Match\":{\"name\":\"If-Match\",\"in\":\"header\","
-        "\"description\":\"Do it only if this is still the version: the ETag "
-        "of an earlier answer, a list of them, or *\","
-        "\"schema\":{\"type\":\"string\"}},"
-        "\"If-None-Match\":{\"name\":\"If-None-Match\",\"in\":\"header\","
-        "\"description\":\"Answer 304 if this is still the version\","
-        "\"schema\":{\"type\":\"string\"}}}");
-}
+static const char security_schemes[] =
+    "{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
+    "\"bearerFormat\":\"JWT\",\"description\":\"The accessToken of a "
+    "login\"},"
+    "\"session\":{\"type\":\"apiKey\",\"in\":\"cookie\","
+    "\"name\":\"chronicle_session\",\"description\":\"The cookie of a login "
+    "with session:true\"},"
+    "\"csrf\":{\"type\":\"apiKey\",\"in\":\"header\","
+    "\"name\":\"X-CSRF-Token\",\"description\":\"The value of the cookie "
+    "chronicle_csrf; asked for beside the session cookie\"}}";
 
 void ch_openapi_write(ch_buf_t *buf, const ch_router_t *router)
 {
@@ -418,7 +411,7 @@ void ch_openapi_write(ch_buf_t *buf, const ch_router_t *router)
     write_paths(&doc);
     ch_member(buf, "components");
     ch_buf_putc(buf, '{');
-    write_fixed_components(buf);
+    ch_member_json(buf, "securitySchemes", security_schemes);
     ch_answer_components(&doc);
     ch_member(buf, "schemas");
     ch_buf_putc(buf, '{');

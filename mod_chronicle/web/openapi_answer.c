@@ -23,7 +23,7 @@ static const header_t headers[] = {
       "Names this request in the logs; the request's own value if it was "
       "well-formed" },
     { "ETag", "{\"type\":\"string\"}",
-      "The version of the object, \"v<version>\", for If-Match and "
+      "The version of the object, such as `\"v3\"`, for If-Match and "
       "If-None-Match" },
     { "Location", "{\"type\":\"string\"}", "Path of the new object" },
     { "Idempotent-Replayed", "{\"const\":\"true\"}",
@@ -44,9 +44,11 @@ int ch_operation_writes(const ch_operation_t *op)
     return op->method != CH_GET;
 }
 
+/* What is only being made has no version yet that could be named. */
 int ch_operation_takes_if_match(const ch_operation_t *op)
 {
-    return (op->route->flags & CH_VERSIONED) && ch_operation_writes(op);
+    return (op->route->flags & CH_VERSIONED) && ch_operation_writes(op)
+           && op->route->ok != 201;
 }
 
 int ch_operation_takes_if_none_match(const ch_operation_t *op)
@@ -434,7 +436,8 @@ void ch_answer_schemas(ch_openapi_t *doc)
                    "{\"type\":\"string\",\"format\":\"date-time\","
                    "\"pattern\":\"^\\\\d{4}-\\\\d{2}-\\\\d{2}T\\\\d{2}:"
                    "\\\\d{2}:\\\\d{2}\\\\.\\\\d{3}Z$\","
-                   "\"description\":\"UTC, with milliseconds\"}");
+                   "\"description\":\"UTC, with milliseconds\","
+                   "\"examples\":[\"2026-01-24T10:30:00.000Z\"]}");
     ch_member_json(doc->buf, "Pagination",
                    "{\"type\":\"object\",\"additionalProperties\":false,"
                    "\"description\":\"With a cursor, page, total and "

@@ -117,6 +117,8 @@ static void write_string_rules(ch_buf_t *buf, const ch_field_t *field,
         ch_member_text(buf, "format", "date-time");
         if (use == FOR_ANSWER) {
             ch_member_text(buf, "pattern", CH_SCHEMA_TIME_PATTERN);
+            ch_member_json(buf, "examples",
+                           "[\"2026-01-24T10:30:00.000Z\"]");
         }
         break;
     case CH_T_BYTES:
@@ -334,7 +336,7 @@ static int has_row(const ch_field_t *field, use_e use)
 
 static int is_required(const ch_field_t *field, use_e use)
 {
-    return use == FOR_ANSWER
+    return (use == FOR_ANSWER && !(field->flags & CH_MAY_LACK))
            || (use == FOR_CREATE && (field->flags & CH_REQUIRED)
                && has_row(field, use));
 }

@@ -279,6 +279,7 @@ void ch_router_match(const ch_router_t *router, apr_pool_t *pool,
     for (i = 0; i < CH_METHOD__COUNT; i++) {
         if (node->row[i] && features[node->row[i]->feature]) {
             out->methods |= 1u << i;
+            out->any = out->any ? out->any : node->row[i];
         }
     }
     out->known = out->methods != 0;
@@ -286,8 +287,8 @@ void ch_router_match(const ch_router_t *router, apr_pool_t *pool,
         out->route = node->row[method];
         out->deprecated |= (int)(node->alias >> method & 1);
     }
-    else if (method == CH_OPTIONS && node->alias == out->methods) {
-        out->deprecated |= out->known;
+    else {
+        out->deprecated |= out->known && node->alias == out->methods;
     }
 }
 

@@ -80,6 +80,7 @@ typedef struct {
 /* What a path led to. */
 typedef struct {
     const ch_route_t *route; /* NULL: no such path, or not this method */
+    const ch_route_t *any;   /* a row of this path, whatever its method */
     int known;               /* the path is there */
     int deprecated;          /* reached by an alias or without /v1 */
     unsigned methods;        /* bits 1 << ch_method_e of the path */

@@ -32,14 +32,12 @@ static const char *allow_of(apr_pool_t *pool, unsigned methods)
 /* The canonical path of what was asked for. */
 static const char *canonical_path(const ch_req_t *rq)
 {
-    const ch_route_t *route = rq->match.route;
+    const ch_route_t *route =
+        rq->match.route ? rq->match.route : rq->match.any;
     ch_buf_t *out;
     const char *at;
     int i = 0;
 
-    if (!route) {
-        return rq->raw_path;
-    }
     out = ch_buf_make(rq->pool, 128, CH_BODY_MAX);
     for (at = route->path; *at; at++) {
         if (*at != '{') {
@@ -69,7 +67,7 @@ ch_err_t *ch_match_stage(ch_req_t *rq)
     }
     rq->route = rq->match.route;
     rq->canonical = canonical_path(rq);
-    if (rq->match.deprecated && rq->route) {
+    if (rq->match.deprecated) {
         mark_deprecated(rq);
     }
     if (rq->route) {

@@ -250,6 +250,13 @@ static void read_if_match(ch_req_t *rq)
 
         text += len + (text[len] == ',');
         tag_len = strcspn(tag, ", \t");
+        if (tag_len > 6 && strncmp(tag + tag_len - 6, "-gzip\"", 6) == 0) {
+            /* what a compressing filter made of our tag */
+            tag = apr_pstrcat(rq->pool,
+                              apr_pstrmemdup(rq->pool, tag, tag_len - 6),
+                              "\"", NULL);
+            tag_len -= 5;
+        }
         if (tag_len > 3 && strncmp(tag, "\"v", 2) == 0
             && tag[tag_len - 1] == '"'
             && ch_bind_int(tag + 2, tag_len - 3, &version)

@@ -31,13 +31,17 @@ WHERE s.token_hash = $1 AND s.kind = 'cookie' AND s.revoked_at IS NULL
 -- name: session_lock :one (id uuid, counter int)
 -- A session for refreshing: what it holds, and whether the token of this
 -- counter was replaced less than 10 seconds ago. The n-th newest token was
--- replaced when the one after it was issued.
+-- replaced when the one after it was issued, none of them after the newest
+-- (whose time is kept in whole seconds).
 SELECT s.user_id, s.kind, s.refresh_key, s.refresh_counter,
        extract(epoch FROM s.refreshed_at)::bigint AS issued,
-       s.revoked_at IS NULL AND s.expires_at > now() AND u.is_active AS live,
+       s.revoked_at IS NULL AND u.is_active AS live,
+       s.expires_at <= now() AS over,
        coalesce(s.refresh_recent[cardinality(s.refresh_recent)
                                  - (s.refresh_counter - $2 - 1)]
-                > clock_timestamp() - interval '10 seconds', false) AS recent,
+                > clock_timestamp() - interval '10 seconds', false)
+           AND s.refreshed_at > clock_timestamp() - interval '11 seconds'
+           AS recent,
        u.email, u.role
 FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = $1

@@ -91,7 +91,11 @@ done AS (
         version = t.version + 1, updated_at = now()
     FROM cur, want w, verdict v
     WHERE t.user_id = cur.user_id AND v.fault IS NULL
-      AND (w.*) IS DISTINCT FROM (
+      AND (w.theme, w.language, w.timezone, w.email_notifications,
+          w.push_notifications, w.default_folder_id, w.auto_save,
+          w.ai_enabled, w.ai_model, w.notes_sort_by,
+          w.notes_sort_order, w.conflict_strategy, w.custom)
+          IS DISTINCT FROM (
           cur.theme, cur.language, cur.timezone, cur.email_notifications,
           cur.push_notifications, cur.default_folder_id, cur.auto_save,
           cur.ai_enabled, cur.ai_model, cur.notes_sort_by,

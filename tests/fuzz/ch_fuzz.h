@@ -24,8 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                     \
     } while (0)
 
-/* An empty pool; what the input before left in it is gone. */
-static inline apr_pool_t *ch_fuzz_pool(void)
+/* One input, in a pool that is cleared afterwards. Each target has its own. */
+static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static apr_pool_t *pool;
 
@@ -33,8 +35,9 @@ static inline apr_pool_t *ch_fuzz_pool(void)
         apr_initialize();
         apr_pool_create(&pool, NULL);
     }
+    fuzz(pool, data, size);
     apr_pool_clear(pool);
-    return pool;
+    return 0;
 }
 
 #endif

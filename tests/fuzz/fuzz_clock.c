@@ -14,9 +14,8 @@ static void check_json(apr_pool_t *pool, const ch_buf_t *buf)
     CH_PROMISE(ch_json_parse(pool, buf->data, buf->len, 2, &json) == NULL);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
-    apr_pool_t *pool = ch_fuzz_pool();
     const char *text = (const char *)data;
     ch_buf_t *time = ch_buf_make(pool, 0, 1 << 24);
     ch_buf_t *array = ch_buf_make(pool, 0, 1 << 24);
@@ -37,5 +36,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_json(pool, time);
         check_json(pool, array);
     }
-    return 0;
 }

@@ -29,9 +29,8 @@ static int same(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
-    apr_pool_t *pool = ch_fuzz_pool();
     char *text = malloc(size + 1);
     const char *values[COUNT];
     const char *back[COUNT];
@@ -52,5 +51,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CH_PROMISE(!ch_page_open(pool, key, "other", cursor, back, COUNT));
     }
     free(text);
-    return 0;
 }

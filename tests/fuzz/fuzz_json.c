@@ -36,9 +36,8 @@ static int depth_of(const ch_json_t *value)
     return deepest + 1;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
-    apr_pool_t *pool = ch_fuzz_pool();
     const ch_json_t *json;
     const char *once;
     ch_err_t *err =
@@ -48,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CH_PROMISE(json == NULL);
         CH_PROMISE(err->code == CH_E_MALFORMED_JSON);
         CH_PROMISE(strncmp(err->message, "line ", 5) == 0);
-        return 0;
+        return;
     }
     CH_PROMISE(ch_text_valid((const char *)data, size));
     CH_PROMISE(depth_of(json) <= DEPTH_MAX);
@@ -56,5 +55,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CH_PROMISE(ch_json_parse(pool, once, strlen(once), DEPTH_MAX, &json) ==
                NULL);
     CH_PROMISE(strcmp(once, ch_json_dump(pool, json)) == 0);
-    return 0;
 }

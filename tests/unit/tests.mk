@@ -11,7 +11,10 @@ chronicle_unit_tests = \
 	tests/unit/test_base_html \
 	tests/unit/test_base_json \
 	tests/unit/test_base_jsonw \
+	tests/unit/test_base_member \
 	tests/unit/test_base_page \
 	tests/unit/test_base_seal \
 	tests/unit/test_base_text \
-	tests/unit/test_base_uuid
+	tests/unit/test_base_uuid \
+	tests/unit/test_web_openapi \
+	tests/unit/test_web_promtext
