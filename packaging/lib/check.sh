@@ -248,6 +248,8 @@ node_tests() {
     failed=$(($(node_count fail "$log") + $(node_count cancelled "$log")))
     if [ "$code" -ne 0 ]; then
         show_node_failures "$log"
+        grep -q '^\(#\|ℹ\) fail ' "$log" ||
+            say "node ended with status $code, before its summary"
         [ "$failed" -gt 0 ] || failed=1
     fi
     count "$part" "$passed" "$failed"

@@ -21,11 +21,11 @@ folder AS (
     INSERT INTO folders (id, user_id, name, position, change_seq)
     SELECT $5, id, 'Notes', 0, 1 FROM u),
 verification AS (
-    INSERT INTO email_verifications (user_id, token, expires_at)
-    SELECT id, $6, now() + interval '24 hours' FROM u),
+    INSERT INTO email_verifications (id, user_id, token, expires_at)
+    SELECT {{new_id}}, id, $6, now() + interval '24 hours' FROM u),
 mail AS (
-    INSERT INTO email_outbox (to_address, template, subject, body_text)
-    SELECT email, 'verify_email', $7, $8 FROM u),
+    INSERT INTO email_outbox (id, to_address, template, subject, body_text)
+    SELECT {{new_id}}, email, 'verify_email', $7, $8 FROM u),
 session AS (
     INSERT INTO sessions (id, user_id, kind, token_hash, csrf_hash,
         refresh_key, refreshed_at, refresh_recent, device_name, device_type,
@@ -33,9 +33,9 @@ session AS (
     SELECT $9, id, $10, $11, $12, $13, $14, ARRAY[clock_timestamp()], $15,
            $16, $17, $18, $14::timestamptz + interval '30 days' FROM u),
 logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    SELECT id, 'auth.register', 'user', id, $17, $19 FROM u)
+    SELECT {{new_id}}, id, 'auth.register', 'user', id, $17, $19 FROM u)
 SELECT {{user_columns}} FROM u;
 
 -- name: auth_find :one (email text)
@@ -59,9 +59,9 @@ session AS (
     SELECT $4, id, $5, $6, $7, $8, $9, ARRAY[clock_timestamp()], $10,
            $11, $12, $13, $9::timestamptz + interval '30 days' FROM u),
 logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    SELECT id, 'auth.login', 'session', $4, $12, $14 FROM u)
+    SELECT {{new_id}}, id, 'auth.login', 'session', $4, $12, $14 FROM u)
 SELECT {{user_columns}} FROM u;
 
 -- name: auth_revoke_cookie :one (token_hash text)
@@ -73,16 +73,16 @@ RETURNING id;
 -- name: auth_audit :exec (actor_id uuid?, action text, target_type text?,
 --   target_id uuid?, ip inet?, request_id text, details json)
 -- An audit row of its own.
-INSERT INTO audit_logs (actor_id, action, target_type, target_id, ip_address,
+INSERT INTO audit_logs (id, actor_id, action, target_type, target_id, ip_address,
                         request_id, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+VALUES ({{new_id}}, $1, $2, $3, $4, $5, $6, $7);
 
 -- name: auth_reuse :exec (id uuid, user_id uuid, ip inet?, request_id text)
 -- An old refresh token came back: the session ends.
 WITH logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    VALUES ($2, 'auth.refresh_reuse', 'session', $1, $3, $4))
+    VALUES ({{new_id}}, $2, 'auth.refresh_reuse', 'session', $1, $3, $4))
 UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
 
 -- name: auth_password :one (id uuid)
@@ -105,9 +105,9 @@ links AS (
     UPDATE password_resets r SET used = true FROM u
     WHERE r.user_id = u.id AND NOT r.used),
 logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    SELECT id, 'auth.password_change', 'user', id, $5, $6 FROM u)
+    SELECT {{new_id}}, id, 'auth.password_change', 'user', id, $5, $6 FROM u)
 SELECT (SELECT count(*) FROM ended) AS revoked FROM u;
 
 -- name: auth_forgot :exec (email text, token_hash text, mail_subject text,
@@ -118,10 +118,10 @@ earlier AS (
     UPDATE password_resets r SET used = true FROM u
     WHERE r.user_id = u.id AND NOT r.used),
 reset AS (
-    INSERT INTO password_resets (user_id, token, expires_at)
-    SELECT id, $2, now() + interval '1 hour' FROM u)
-INSERT INTO email_outbox (to_address, template, subject, body_text)
-SELECT email, 'password_reset', $3, $4 FROM u;
+    INSERT INTO password_resets (id, user_id, token, expires_at)
+    SELECT {{new_id}}, id, $2, now() + interval '1 hour' FROM u)
+INSERT INTO email_outbox (id, to_address, template, subject, body_text)
+SELECT {{new_id}}, email, 'password_reset', $3, $4 FROM u;
 
 -- name: auth_reset_find :one (token_hash text)
 -- The account of a reset link, and what is wrong with the link.
@@ -150,9 +150,9 @@ ended AS (
     UPDATE sessions s SET revoked_at = now() FROM u
     WHERE s.user_id = u.id AND s.revoked_at IS NULL),
 logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    SELECT id, 'auth.password_reset', 'user', id, $4, $5 FROM u)
+    SELECT {{new_id}}, id, 'auth.password_reset', 'user', id, $4, $5 FROM u)
 SELECT id FROM u;
 
 -- name: auth_verify_email :one (token_hash text, admin_email text?, ip inet?,
@@ -171,9 +171,9 @@ u AS (
     FROM link WHERE users.id = link.user_id AND link.live
     RETURNING users.*),
 logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    SELECT id, 'auth.email_verified', 'user', id, $3, $4 FROM u)
+    SELECT {{new_id}}, id, 'auth.email_verified', 'user', id, $3, $4 FROM u)
 SELECT CASE WHEN NOT link.live THEN 'TOKEN_EXPIRED' END AS fault,
        {{user_columns}}
 FROM link LEFT JOIN u ON true;
@@ -186,17 +186,17 @@ earlier AS (
     DELETE FROM email_verifications v USING u
     WHERE v.user_id = u.id AND NOT u.email_verified),
 link AS (
-    INSERT INTO email_verifications (user_id, token, expires_at)
-    SELECT id, $2, now() + interval '24 hours' FROM u
+    INSERT INTO email_verifications (id, user_id, token, expires_at)
+    SELECT {{new_id}}, id, $2, now() + interval '24 hours' FROM u
     WHERE NOT email_verified),
 mail AS (
-    INSERT INTO email_outbox (to_address, template, subject, body_text)
-    SELECT email, 'verify_email', $3, $4 FROM u WHERE NOT email_verified)
+    INSERT INTO email_outbox (id, to_address, template, subject, body_text)
+    SELECT {{new_id}}, email, 'verify_email', $3, $4 FROM u WHERE NOT email_verified)
 SELECT CASE WHEN email_verified THEN 'ALREADY_VERIFIED' END AS fault FROM u;
 
 -- name: security_event_add :exec (type text, ip inet?, user_id uuid?,
 --   path text, pattern text, request_id text)
 -- A suspicious request.
-INSERT INTO security_events (type, ip_address, user_id, path, pattern,
+INSERT INTO security_events (id, type, ip_address, user_id, path, pattern,
                              request_id)
-VALUES ($1, $2, $3, $4, $5, $6);
+VALUES ({{new_id}}, $1, $2, $3, $4, $5, $6);

@@ -5,20 +5,12 @@ f.id, f.name, f.color, f.icon, f.position,
    AND n.deleted_at IS NULL) AS note_count,
 f.version, f.created_at, f.updated_at, f.deleted_at
 
--- Every writing statement takes the user's next change number first: that
--- locks the user's row, so all writers of one user queue there, in one order,
--- and numbers become visible in the order they were given.
-
--- fragment: bump
-bump AS (
-    UPDATE users SET change_seq = change_seq + 1 WHERE id = $1
-    RETURNING change_seq AS seq, clock_timestamp() AS at)
-
 -- fragment: folder_history
 history AS (
-    INSERT INTO folder_versions (folder_id, name, color, icon, position,
+    INSERT INTO folder_versions (id, folder_id, name, color, icon, position,
                                  deleted_at, version)
-    SELECT c.id, c.name, c.color, c.icon, c.position, c.deleted_at, c.version
+    SELECT {{new_id}}, c.id, c.name, c.color, c.icon, c.position,
+           c.deleted_at, c.version
     FROM cur c, verdict v WHERE v.go)
 
 -- name: folder_page :many (user_id uuid, want_total bool, fetch int, skip int)

@@ -27,10 +27,10 @@ AND ($7 IS NULL OR n.title ILIKE $7 OR n.content_plain ILIKE $7)
 -- change, else the rest only.
 -- fragment: note_history
 history AS (
-    INSERT INTO note_versions (note_id, user_id, is_text, title, content,
+    INSERT INTO note_versions (id, note_id, user_id, is_text, title, content,
         word_count, folder_id, tags, is_pinned, is_favorite, deleted_at,
         version)
-    SELECT c.id, $1, v.text_differs,
+    SELECT {{new_id}}, c.id, $1, v.text_differs,
            CASE WHEN v.text_differs THEN c.title END,
            CASE WHEN v.text_differs THEN c.content END,
            c.word_count, c.folder_id, c.tags, c.is_pinned, c.is_favorite,
@@ -239,8 +239,8 @@ files AS (
     WHERE a.note_id = c.id AND v.fault IS NULL
     RETURNING a.storage_key, a.thumbnail_key),
 cleanup AS (
-    INSERT INTO jobs (type, payload)
-    SELECT 'file_delete', jsonb_build_object('keys', jsonb_agg(key))
+    INSERT INTO jobs (id, type, payload)
+    SELECT {{new_id}}, 'file_delete', jsonb_build_object('keys', jsonb_agg(key))
     FROM (SELECT storage_key AS key FROM files
           UNION ALL
           SELECT thumbnail_key FROM files WHERE thumbnail_key IS NOT NULL) k

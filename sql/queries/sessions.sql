@@ -66,9 +66,9 @@ WHERE id = $1;
 --   action text, ip inet?, request_id text?)
 -- Revokes one live session of a user, or all of them, with an audit row.
 WITH logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    VALUES ($1, $4, 'session', $2, $5, $6))
+    VALUES ({{new_id}}, $1, $4, 'session', $2, $5, $6))
 UPDATE sessions SET revoked_at = now()
 WHERE user_id = $1 AND (id = $2 OR $3)
   AND revoked_at IS NULL AND expires_at > now();

@@ -23,9 +23,9 @@ done AS (
           IS DISTINCT FROM (cur.full_name, cur.avatar_url)
     RETURNING users.*),
 logged AS (
-    INSERT INTO audit_logs (actor_id, action, target_type, target_id,
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
                             ip_address, request_id)
-    SELECT id, 'user.update', 'user', id, $7, $8 FROM done),
+    SELECT {{new_id}}, id, 'user.update', 'user', id, $7, $8 FROM done),
 u AS (SELECT * FROM done
       UNION ALL
       SELECT * FROM cur WHERE NOT EXISTS (SELECT 1 FROM done))

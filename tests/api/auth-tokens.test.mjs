@@ -1,10 +1,11 @@
 /* Access tokens made wrong in every way, refresh tokens, races and reuse, key rotation (API.md 1.11, section 3). */
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
-import { before, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { jwtVerify, SignJWT } from 'jose';
 import { serverSuite } from './lib/server.mjs';
 import { jwtClaims, jwtHeader, login, mailToken, mintJwt } from './lib/accounts.mjs';
+import { sleep } from './lib/env.mjs';
 import { fails, invalid, NOWHERE, ok, parallel } from './lib/expect.mjs';
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -150,9 +151,7 @@ serverSuite('Access tokens', {}, (s) => {
   it('a token that was accepted is not accepted past its exp', async () => {
     const token = mint({ exp: now() + 2 });
     ok(await me(token));
-    await new Promise((resolve) => {
-      setTimeout(resolve, 3100);
-    });
+    await sleep(3100);
     fails(await me(token), 401, 'TOKEN_EXPIRED');
   });
 
@@ -184,12 +183,6 @@ serverSuite('Refresh tokens', {}, (s) => {
   const refresh = (refreshToken, more) => s.anon.post('/auth/refresh', { refreshToken, ...more });
   const next = async (token) => ok(await refresh(token)).tokens.refreshToken;
   const sid = (client) => jwtClaims(client.token).sid;
-  /** Makes the last refresh of a session look `seconds` older. */
-  const age = (client, seconds) =>
-    s.sql("UPDATE sessions SET refreshed_at = refreshed_at - $2 * interval '1 second' WHERE id = $1", [
-      sid(client),
-      seconds,
-    ]);
   const works = async (token) => ok(await s.anon.get('/auth/me', { token }));
 
   it('refresh gives new tokens for the same session, also by its alias', async () => {
@@ -237,43 +230,48 @@ serverSuite('Refresh tokens', {}, (s) => {
     assert.notEqual(await next(second), second);
   });
 
-  it('the preceding token stays usable, however late, until its successor was used once', async () => {
-    const client = await login(s, alice);
-    const first = await next(client.refreshToken);
-    await age(client, 3600);
-    const again = await next(client.refreshToken);
-    await works(ok(await refresh(again)).tokens.accessToken);
-    assert.notEqual(first, client.refreshToken);
-  });
+  describe('more than 10 seconds later', () => {
+    let waiting; /* its successor was not used */
+    let reused; /* two successors */
+    let late; /* its successor is used only now */
+    before(async () => {
+      const chain = async (steps) => {
+        const client = await login(s, alice);
+        const tokens = [client.refreshToken];
+        for (let n = 0; n < steps; n += 1) tokens.push(await next(tokens[n]));
+        return { client, tokens };
+      };
+      waiting = await chain(1);
+      reused = await chain(3);
+      late = await chain(1);
+      await sleep(10500);
+    });
 
-  it('reuse of an older token ends the session, writes an audit row, and is INVALID_TOKEN', async () => {
-    const client = await login(s, alice);
-    const first = await next(client.refreshToken);
-    await age(client, 11);
-    const second = await next(first);
-    await age(client, 11);
-    const access = ok(await refresh(second)).tokens;
-    await age(client, 11);
-    fails(await refresh(first), 401, 'INVALID_TOKEN');
-    fails(await refresh(access.refreshToken), 401, 'INVALID_TOKEN');
-    for (const token of [access.accessToken, client.token])
-      fails(await s.anon.get('/auth/me', { token }), 401, 'INVALID_TOKEN');
-    const rows = await s.sql("SELECT * FROM audit_logs WHERE action = 'auth.refresh_reuse'");
-    const row = rows.find((r) => JSON.stringify(r).includes(sid(client)));
-    assert.ok(row, JSON.stringify(rows));
-    assert.ok(JSON.stringify(row).includes(alice.user.id));
-    assert.equal(row.ip_address, '127.0.0.1');
-    await works(alice.token);
-    ok(await refresh(alice.refreshToken));
-  });
+    it('the preceding token is still usable while its successor was not used', async () => {
+      const again = await next(waiting.tokens[0]);
+      await works(ok(await refresh(again)).tokens.accessToken);
+    });
 
-  it('a preceding token is reuse once its successor was used and 10 s have passed', async () => {
-    const client = await login(s, alice);
-    const first = await next(client.refreshToken);
-    await next(first);
-    await age(client, 11);
-    fails(await refresh(client.refreshToken), 401, 'INVALID_TOKEN');
-    fails(await s.anon.get('/auth/me', { token: client.token }), 401, 'INVALID_TOKEN');
+    it('an older token is reuse: the session ends, with an audit row and INVALID_TOKEN', async () => {
+      const { client, tokens } = reused;
+      fails(await refresh(tokens[1]), 401, 'INVALID_TOKEN');
+      for (const token of tokens) fails(await refresh(token), 401, 'INVALID_TOKEN');
+      fails(await s.anon.get('/auth/me', { token: client.token }), 401, 'INVALID_TOKEN');
+      const rows = await s.sql("SELECT * FROM audit_logs WHERE action = 'auth.refresh_reuse'");
+      const row = rows.find((r) => JSON.stringify(r).includes(sid(client)));
+      assert.ok(row, JSON.stringify(rows));
+      assert.ok(JSON.stringify(row).includes(alice.user.id));
+      assert.equal(row.ip_address, '127.0.0.1');
+      await works(alice.token);
+      ok(await refresh(alice.refreshToken));
+    });
+
+    it('a preceding token is reuse as soon as its successor was used', async () => {
+      const { client, tokens } = late;
+      await next(tokens[1]);
+      fails(await refresh(tokens[0]), 401, 'INVALID_TOKEN');
+      fails(await s.anon.get('/auth/me', { token: client.token }), 401, 'INVALID_TOKEN');
+    });
   });
 
   it('anything that the server did not make is INVALID_TOKEN and harms no session', async () => {

@@ -42,6 +42,15 @@ export const sleep = (ms) =>
     setTimeout(resolve, ms);
   });
 
+/** What the promise gives, or undefined after ms. */
+export function within(ms, promise) {
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 /** Calls fn until it returns something true; the last value, or an error after ms. */
 export async function until(fn, ms, what) {
   const end = Date.now() + ms * patience;

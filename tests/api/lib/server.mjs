@@ -10,7 +10,7 @@ import { Client } from './client.mjs';
 import { Contract } from './contract.mjs';
 import { newUser } from './accounts.mjs';
 import { connect, createDatabase, dropDatabase } from './postgres.mjs';
-import { env, forget, keepTrack, makeDir, patience, sleep, until } from './env.mjs';
+import { env, forget, keepTrack, makeDir, patience, sleep, until, within } from './env.mjs';
 
 /** A free port below the range from which the system takes ports for clients. */
 export async function freePort() {
@@ -248,7 +248,7 @@ export class Server {
     if (this.child && this.child.exitCode === null && this.child.signalCode === null) {
       const children = this.processes();
       this.child.kill('SIGTERM');
-      const done = await Promise.race([this.exited, sleep(30000 * patience)]);
+      const done = await within(30000 * patience, this.exited);
       if (!done) {
         problems.push('httpd did not stop within 30 s of TERM');
         this.child.kill('SIGKILL');
