@@ -6,6 +6,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/api.c \
 	mod_chronicle/api/auth.c \
 	mod_chronicle/api/auth_mail.c \
+	mod_chronicle/api/auth_tokens.c \
 	mod_chronicle/api/docs_page.c \
 	mod_chronicle/api/folders.c \
 	mod_chronicle/api/metrics.c \

@@ -11,6 +11,7 @@ extern const int ch_api_table_count;
 /* Each resource file exports its table and nothing else. */
 extern const ch_routes_t ch_root_routes;
 extern const ch_routes_t ch_auth_routes;
+extern const ch_routes_t ch_auth_token_routes;
 extern const ch_routes_t ch_auth_mail_routes;
 extern const ch_routes_t ch_user_routes;
 extern const ch_routes_t ch_folder_routes;

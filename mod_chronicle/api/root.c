@@ -2,6 +2,8 @@
  * open to everybody and, all but the index, without an envelope. */
 #include "api/api.h"
 
+#include <string.h>
+
 #include <apr_strings.h>
 
 #include "api/root.h"
@@ -318,36 +320,47 @@ static ch_err_t *show_detailed(ch_req_t *rq)
 
 /* --- documents ------------------------------------------------------------ */
 
-/* The document is the same for every request of a process: written once, by
- * whoever asks first, and kept. Two who ask first at once both write it; one
- * of the two stays. */
-static const ch_buf_t *document(const ch_router_t *router)
-{
-    static ch_buf_t *kept;
-    ch_buf_t *first = NULL;
-    apr_pool_t *pool;
-    ch_buf_t *buf;
+/* A document that was written, for the areas that are on. */
+typedef struct kept_t kept_t;
 
-    buf = __atomic_load_n(&kept, __ATOMIC_ACQUIRE);
-    if (buf) {
-        return buf;
+struct kept_t {
+    kept_t *next;
+    char features[CH_FEATURE__COUNT];
+    ch_buf_t *text;
+};
+
+/* The document is the same for every request to the same areas: written by
+ * whoever asks first, and kept as long as the process lives. Two who ask
+ * first at once both write it; one of the two is never found again. */
+static const ch_buf_t *document(const ch_req_t *rq)
+{
+    static kept_t *all;
+    kept_t *kept = __atomic_load_n(&all, __ATOMIC_ACQUIRE);
+    apr_pool_t *pool;
+
+    for (; kept; kept = kept->next) {
+        if (memcmp(kept->features, rq->conf->feature, sizeof(kept->features))
+            == 0) {
+            return kept->text;
+        }
     }
     if (apr_pool_create(&pool, NULL) != APR_SUCCESS) {
         return NULL;
     }
-    buf = ch_buf_make(pool, DOCUMENT_SIZE, DOCUMENT_MAX);
-    ch_openapi_write(buf, router);
-    if (!__atomic_compare_exchange_n(&kept, &first, buf, 0, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE)) {
-        apr_pool_destroy(pool);
-        return first;
+    kept = apr_palloc(pool, sizeof(*kept));
+    memcpy(kept->features, rq->conf->feature, sizeof(kept->features));
+    kept->text = ch_buf_make(pool, DOCUMENT_SIZE, DOCUMENT_MAX);
+    ch_openapi_write(kept->text, rq->router, kept->features);
+    kept->next = __atomic_load_n(&all, __ATOMIC_ACQUIRE);
+    while (!__atomic_compare_exchange_n(&all, &kept->next, kept, 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
     }
-    return buf;
+    return kept->text;
 }
 
 static ch_err_t *show_openapi(ch_req_t *rq)
 {
-    const ch_buf_t *kept = document(rq->router);
+    const ch_buf_t *kept = document(rq);
     ch_buf_t *view;
 
     if (!kept || kept->overflow) {
@@ -370,7 +383,7 @@ static ch_err_t *show_index(ch_req_t *rq)
     ch_member_text(buf, "docs", "/api-docs");
     ch_member_text(buf, "openapi", "/api/v1/openapi.json");
     ch_member(buf, "endpoints");
-    ch_openapi_list(buf, rq->router);
+    ch_openapi_list(buf, rq->router, rq->conf->feature);
     ch_member_close(buf);
     return ch_reply_end(rq, "mod_chronicle");
 }

@@ -17,12 +17,13 @@ static void fault(ch_req_t *rq, ch_code_e code)
     rq->credential_fault = ch_err_make(rq->pool, code, NULL);
 }
 
-static void by_token(ch_req_t *rq, const char *token)
+static void by_token(ch_req_t *rq, const char *text)
 {
+    const ch_bytes_t token = { text, strlen(text) };
     ch_claims_t claims;
 
     switch (ch_jwt_verify(rq->pool, rq->conf->jwt_keys,
-                          rq->conf->jwt_key_count, token, strlen(token),
+                          rq->conf->jwt_key_count, token,
                           apr_time_sec(rq->start), &claims)) {
     case CH_JWT_GOOD:
         rq->who = apr_pcalloc(rq->pool, sizeof(*rq->who));

@@ -207,18 +207,18 @@ static ch_jwt_e check_claims(apr_pool_t *pool, const ch_json_t *body,
 }
 
 ch_jwt_e ch_jwt_verify(apr_pool_t *pool, const ch_jwt_key_t *keys, int count,
-                       const char *token, size_t len, apr_int64_t now,
+                       ch_bytes_t token, apr_int64_t now,
                        ch_claims_t *claims)
 {
     const ch_jwt_key_t *key;
     parts_t parts;
 
-    if (!split(token, len, &parts)) {
+    if (!split(token.data, token.len, &parts)) {
         return CH_JWT_BAD;
     }
     key = key_of(object_of(pool, parts.head), keys, count);
     /* Nothing in the body is looked at before the MAC vouches for it. */
-    if (key == NULL || !mac_fits(pool, key, token, &parts)) {
+    if (key == NULL || !mac_fits(pool, key, token.data, &parts)) {
         return CH_JWT_BAD;
     }
     return check_claims(pool, object_of(pool, parts.body), now, claims);

@@ -37,7 +37,7 @@ const char *ch_jwt_sign(apr_pool_t *pool, const ch_jwt_key_t *key,
  * CH_JWT_SKEW_SECONDS ahead of now (seconds), exp. Claims in pool, set for
  * GOOD and EXPIRED. */
 ch_jwt_e ch_jwt_verify(apr_pool_t *pool, const ch_jwt_key_t *keys, int count,
-                       const char *token, size_t len, apr_int64_t now,
+                       ch_bytes_t token, apr_int64_t now,
                        ch_claims_t *claims);
 
 #endif

@@ -10,9 +10,34 @@
 #include "base/text.h"
 #include "web/openapi_answer.h"
 
-static const char *template_of(const ch_openapi_t *doc, int row)
+static const ch_route_t *route_at(const ch_openapi_t *doc, int index)
 {
-    return ch_route_template(doc->pool, ch_router_row(doc->router, row));
+    return APR_ARRAY_IDX(doc->routes, index, const ch_route_t *);
+}
+
+static const char *template_of(const ch_openapi_t *doc, int index)
+{
+    return ch_route_template(doc->pool, route_at(doc, index));
+}
+
+/* The rows of the areas that are on: of const ch_route_t *. */
+static apr_array_header_t *shown_routes(apr_pool_t *pool,
+                                        const ch_router_t *router,
+                                        const char *features)
+{
+    int count = ch_router_count(router);
+    apr_array_header_t *shown =
+        apr_array_make(pool, count, sizeof(const ch_route_t *));
+    int i;
+
+    for (i = 0; i < count; i++) {
+        const ch_route_t *route = ch_router_row(router, i);
+
+        if (features[route->feature]) {
+            APR_ARRAY_PUSH(shown, const ch_route_t *) = route;
+        }
+    }
+    return shown;
 }
 
 /* --- names ---------------------------------------------------------------- */
@@ -78,12 +103,12 @@ static const char *common_prefix(apr_pool_t *pool, const char *prefix,
 
 static void write_tag(ch_openapi_t *doc, int first)
 {
-    const char *tag = ch_router_row(doc->router, first)->tag;
+    const char *tag = route_at(doc, first)->tag;
     const char *prefix = template_of(doc, first);
     int i;
 
-    for (i = first + 1; i < ch_router_count(doc->router); i++) {
-        if (strcmp(ch_router_row(doc->router, i)->tag, tag) == 0) {
+    for (i = first + 1; i < doc->routes->nelts; i++) {
+        if (strcmp(route_at(doc, i)->tag, tag) == 0) {
             prefix = common_prefix(doc->pool, prefix, template_of(doc, i));
         }
     }
@@ -102,11 +127,11 @@ static void write_tags(ch_openapi_t *doc)
 
     ch_member(doc->buf, "tags");
     ch_buf_putc(doc->buf, '[');
-    for (row = 0; row < ch_router_count(doc->router); row++) {
-        const char *tag = ch_router_row(doc->router, row)->tag;
+    for (row = 0; row < doc->routes->nelts; row++) {
+        const char *tag = route_at(doc, row)->tag;
 
         for (before = 0; before < row; before++) {
-            if (strcmp(ch_router_row(doc->router, before)->tag, tag) == 0) {
+            if (strcmp(route_at(doc, before)->tag, tag) == 0) {
                 break;
             }
         }
@@ -325,8 +350,8 @@ static void write_path(ch_openapi_t *doc, int first, const char *path)
 
     ch_member(doc->buf, path);
     ch_buf_putc(doc->buf, '{');
-    for (i = first; i < ch_router_count(doc->router); i++) {
-        const ch_route_t *route = ch_router_row(doc->router, i);
+    for (i = first; i < doc->routes->nelts; i++) {
+        const ch_route_t *route = route_at(doc, i);
 
         if (strcmp(template_of(doc, i), path) != 0) {
             continue;
@@ -345,7 +370,7 @@ static void write_paths(ch_openapi_t *doc)
 
     ch_member(doc->buf, "paths");
     ch_buf_putc(doc->buf, '{');
-    for (row = 0; row < ch_router_count(doc->router); row++) {
+    for (row = 0; row < doc->routes->nelts; row++) {
         const char *path = template_of(doc, row);
 
         for (before = 0; before < row; before++) {
@@ -375,8 +400,8 @@ static void write_info(ch_buf_t *buf)
         "`/api/<rest>` means the same as `/api/v1/<rest>` and answers with a "
         "`Deprecation` header. `PUT` is a partial update, and `PATCH` the "
         "same as `PUT`. `HEAD` and `OPTIONS` work everywhere. A path that is "
-        "not here answers 404 ROUTE_NOT_FOUND, another method 405 "
-        "METHOD_NOT_ALLOWED.");
+        "not here (a server may have areas of the API switched off) answers "
+        "404 ROUTE_NOT_FOUND, another method 405 METHOD_NOT_ALLOWED.");
     ch_member_json(buf, "license",
                    "{\"name\":\"Apache License 2.0\","
                    "\"identifier\":\"Apache-2.0\"}");
@@ -395,12 +420,13 @@ static const char security_schemes[] =
     "\"name\":\"X-CSRF-Token\",\"description\":\"The value of the cookie "
     "chronicle_csrf; asked for beside the session cookie\"}}";
 
-void ch_openapi_write(ch_buf_t *buf, const ch_router_t *router)
+void ch_openapi_write(ch_buf_t *buf, const ch_router_t *router,
+                      const char *features)
 {
     ch_openapi_t doc = {
         .buf = buf,
         .pool = buf->pool,
-        .router = router,
+        .routes = shown_routes(buf->pool, router, features),
         .components = ch_components_make(buf->pool),
         .errors = apr_array_make(buf->pool, 64, sizeof(ch_refusal_t)),
     };
@@ -435,13 +461,16 @@ static void write_endpoint(ch_buf_t *buf, const ch_route_t *route,
     ch_buf_putc(buf, '}');
 }
 
-void ch_openapi_list(ch_buf_t *buf, const ch_router_t *router)
+void ch_openapi_list(ch_buf_t *buf, const ch_router_t *router,
+                     const char *features)
 {
+    const apr_array_header_t *shown =
+        shown_routes(buf->pool, router, features);
     int i;
 
     ch_buf_putc(buf, '[');
-    for (i = 0; i < ch_router_count(router); i++) {
-        const ch_route_t *route = ch_router_row(router, i);
+    for (i = 0; i < shown->nelts; i++) {
+        const ch_route_t *route = APR_ARRAY_IDX(shown, i, const ch_route_t *);
 
         write_endpoint(buf, route, route->method);
         if (route->method == CH_PUT) {

@@ -241,9 +241,6 @@ static void note_codes(char *has, const ch_operation_t *op)
 
     note_access(has, op);
     note_form(has, op);
-    if (route->feature != CH_FEATURE_ALWAYS) {
-        has[CH_E_ROUTE_NOT_FOUND] = 1;
-    }
     if (route->rate != CH_RATE_NONE) {
         has[CH_E_RATE_LIMIT_EXCEEDED] = 1;
     }

@@ -9,7 +9,7 @@
 typedef struct {
     ch_buf_t *buf;
     apr_pool_t *pool;
-    const ch_router_t *router;
+    apr_array_header_t *routes; /* of const ch_route_t *: what is shown */
     ch_components_t *components;
     apr_array_header_t *errors; /* of ch_refusal_t: answers referred to */
 } ch_openapi_t;

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 
 /* One input, in a pool that is cleared afterwards. Each target has its own. */
-static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size);
+void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         apr_initialize();
         apr_pool_create(&pool, NULL);
     }
-    fuzz(pool, data, size);
+    ch_fuzz_one(pool, data, size);
     apr_pool_clear(pool);
     return 0;
 }

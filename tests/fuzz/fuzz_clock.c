@@ -14,7 +14,7 @@ static void check_json(apr_pool_t *pool, const ch_buf_t *buf)
     CH_PROMISE(ch_json_parse(pool, buf->data, buf->len, 2, &json) == NULL);
 }
 
-static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
+void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     ch_buf_t *time = ch_buf_make(pool, 0, 1 << 24);

@@ -4,7 +4,7 @@
 #include "base/html.h"
 #include "base/text.h"
 
-static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
+void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
     size_t len;
     int words;

@@ -36,7 +36,7 @@ static int depth_of(const ch_json_t *value)
     return deepest + 1;
 }
 
-static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
+void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
     const ch_json_t *json;
     const char *once;

@@ -17,9 +17,10 @@ static const ch_jwt_key_t keys[] = {
 
 static ch_jwt_e check(apr_pool_t *pool, const char *token, size_t len)
 {
+    const ch_bytes_t bytes = {token, len};
     ch_claims_t claims;
     ch_jwt_e found =
-        ch_jwt_verify(pool, keys, CH_COUNT(keys), token, len, NOW, &claims);
+        ch_jwt_verify(pool, keys, CH_COUNT(keys), bytes, NOW, &claims);
 
     if (found != CH_JWT_BAD) {
         CH_PROMISE(ch_uuid_parse(claims.sub, strlen(claims.sub), NULL));
@@ -32,7 +33,7 @@ static ch_jwt_e check(apr_pool_t *pool, const char *token, size_t len)
     return found;
 }
 
-static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
+void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
     const uint8_t *line = size > 0 ? memchr(data, '\n', size) : NULL;
     unsigned char mac[CH_SHA256_LEN];

@@ -26,7 +26,7 @@ static void check_again(apr_pool_t *pool, const char *token, size_t len,
                (memcmp(again, token, len) == 0));
 }
 
-static void fuzz(apr_pool_t *pool, const uint8_t *data, size_t size)
+void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
     unsigned char token[UNSIGNED_LEN + CH_SHA256_LEN];
     ch_refresh_t parts;

@@ -38,9 +38,10 @@ static const ch_claims_t claims = {
 
 static ch_jwt_e verify_at(const char *token, apr_int64_t now, ch_claims_t *out)
 {
-    return ch_jwt_verify(pool, keys, CH_COUNT(keys),
-                         ch_check_copy(token, strlen(token)), strlen(token),
-                         now, out);
+    const ch_bytes_t bytes = { ch_check_copy(token, strlen(token)),
+                               strlen(token) };
+
+    return ch_jwt_verify(pool, keys, CH_COUNT(keys), bytes, now, out);
 }
 
 static ch_jwt_e verify(const char *token)
@@ -366,11 +367,11 @@ END_TEST
 
 START_TEST(no_keys)
 {
+    const ch_bytes_t bytes = { TOKEN, strlen(TOKEN) };
     ch_claims_t out;
 
-    ck_assert_int_eq(
-        ch_jwt_verify(pool, NULL, 0, TOKEN, strlen(TOKEN), NOW, &out),
-        CH_JWT_BAD);
+    ck_assert_int_eq(ch_jwt_verify(pool, NULL, 0, bytes, NOW, &out),
+                     CH_JWT_BAD);
 }
 END_TEST
 
