@@ -44,7 +44,7 @@ static apr_uint64_t load(const apr_uint64_t *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* --- one metric each ------------------------------------------------------ */
+/* --- one metric each ----------------------------------------------------- */
 
 static void write_single(ch_buf_t *buf, const char *name, const char *help,
                          apr_int64_t value)
@@ -61,11 +61,9 @@ static void write_kinds(ch_buf_t *buf, const char *name,
                         const apr_uint64_t *counters, int count)
 {
     ch_prom_label_t label = { .name = label_name };
-    const ch_prom_series_t series = {
-        .name = name,
-        .labels = &label,
-        .count = 1
-    };
+    const ch_prom_series_t series = { .name = name,
+                                      .labels = &label,
+                                      .count = 1 };
     int i;
 
     for (i = 0; i < count; i++) {
@@ -96,7 +94,7 @@ static void write_histogram(ch_buf_t *buf, const ch_prom_series_t *series,
     }
 }
 
-/* --- HTTP ----------------------------------------------------------------- */
+/* --- HTTP ---------------------------------------------------------------- */
 
 static int shown_routes(const ch_router_t *router)
 {
@@ -176,16 +174,14 @@ static void write_refusals(ch_buf_t *buf, const ch_counters_t *counters)
                 ch_security_names, counters->security, CH_SECURITY__COUNT);
 }
 
-/* --- database ------------------------------------------------------------- */
+/* --- database ------------------------------------------------------------ */
 
 static void write_pool(ch_req_t *rq, ch_buf_t *buf)
 {
     ch_prom_label_t label = { .name = "state", .value = "busy" };
-    const ch_prom_series_t series = {
-        .name = "chronicle_db_pool_connections",
-        .labels = &label,
-        .count = 1
-    };
+    const ch_prom_series_t series = { .name = "chronicle_db_pool_connections",
+                                      .labels = &label,
+                                      .count = 1 };
     int busy, max;
 
     ch_db_home_state(rq->conf->db, &busy, &max);
@@ -212,7 +208,7 @@ static void write_database(ch_req_t *rq, ch_buf_t *buf,
     write_histogram(buf, &series, &counters->statement);
 }
 
-/* --- parts that are not there yet ----------------------------------------- */
+/* --- parts that are not there yet ---------------------------------------- */
 
 /* Families whose samples come with the parts that count them. They are named
  * already, so that dashboards and alerts can be. */
@@ -241,7 +237,7 @@ static void write_empty(ch_buf_t *buf)
     }
 }
 
-/* --- the answer ----------------------------------------------------------- */
+/* --- the answer ---------------------------------------------------------- */
 
 /* Without a token in the configuration everybody may read. */
 static ch_err_t *check_token(ch_req_t *rq)

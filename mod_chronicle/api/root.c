@@ -16,7 +16,7 @@
 #define DOCUMENT_SIZE 262144
 #define DOCUMENT_MAX (16u * 1024 * 1024)
 
-/* --- what the answers look like ------------------------------------------- */
+/* --- what the answers look like ------------------------------------------ */
 
 static const char *const ok_words[] = { "OK" };
 static const char *const alive_words[] = { "ALIVE" };
@@ -25,10 +25,18 @@ static const char *const detailed_words[] = { "OK", "DEGRADED", "DOWN" };
 static const char *const check_words[] = { "up", "down", "disabled" };
 static const char *const ready_check_words[] = { "up", "down" };
 
-#define TABLE(rows_) { .rows = rows_, .count = (int)CH_COUNT(rows_) }
+#define TABLE(rows_)                                                          \
+    {                                                                         \
+        .rows = rows_, .count = (int)CH_COUNT(rows_)                          \
+    }
 #define WORD(name_, words)                                                    \
-    { .name = name_, .type = CH_T_STR, CH_CHOICES(words) }
-#define TIMESTAMP { .name = "timestamp", .type = CH_T_TIME }
+    {                                                                         \
+        .name = name_, .type = CH_T_STR, CH_CHOICES(words)                    \
+    }
+#define TIMESTAMP                                                             \
+    {                                                                         \
+        .name = "timestamp", .type = CH_T_TIME                                \
+    }
 
 static const ch_field_t health_rows[] = {
     WORD("status", ok_words),
@@ -73,7 +81,9 @@ static const ch_fields_t plain_check = {
 
 static const ch_field_t timed_check_rows[] = {
     WORD("status", check_words),
-    { .name = "latencyMs", .type = CH_T_NUMBER, .flags = CH_NULLABLE,
+    { .name = "latencyMs",
+      .type = CH_T_NUMBER,
+      .flags = CH_NULLABLE,
       .doc = "Null unless up" },
 };
 
@@ -85,16 +95,22 @@ static const ch_fields_t timed_check = {
 
 static const ch_field_t jobs_check_rows[] = {
     WORD("status", check_words),
-    { .name = "queued", .type = CH_T_INT, .flags = CH_NULLABLE,
+    { .name = "queued",
+      .type = CH_T_INT,
+      .flags = CH_NULLABLE,
       .doc = "Null while the database is down" },
-    { .name = "failed", .type = CH_T_INT, .flags = CH_NULLABLE,
+    { .name = "failed",
+      .type = CH_T_INT,
+      .flags = CH_NULLABLE,
       .doc = "Null while the database is down" },
 };
 
 static const ch_fields_t jobs_check = TABLE(jobs_check_rows);
 
 #define CHECK(name_, table)                                                   \
-    { .name = name_, .type = CH_T_NEST, .nested = &(table) }
+    {                                                                         \
+        .name = name_, .type = CH_T_NEST, .nested = &(table)                  \
+    }
 
 static const ch_field_t checks_rows[] = {
     CHECK("database", timed_check), CHECK("redis", timed_check),
@@ -106,7 +122,8 @@ static const ch_field_t checks_rows[] = {
 static const ch_fields_t checks_out = TABLE(checks_rows);
 
 static const ch_field_t memory_rows[] = {
-    { .name = "rssBytes", .type = CH_T_INT,
+    { .name = "rssBytes",
+      .type = CH_T_INT,
       .doc = "Of the process that answers" },
 };
 
@@ -157,7 +174,7 @@ static const ch_field_t index_rows[] = {
 
 static const ch_fields_t index_out = TABLE(index_rows);
 
-/* --- health --------------------------------------------------------------- */
+/* --- health -------------------------------------------------------------- */
 
 static ch_buf_t *begin_document(ch_req_t *rq, const char *status)
 {
@@ -239,8 +256,7 @@ static void write_timed_check(ch_buf_t *buf, const char *name,
     write_check(buf, name, status);
     ch_member(buf, "latencyMs");
     if (took) {
-        ch_buf_printf(buf, "%d.%03d", (int)(took / 1000),
-                      (int)(took % 1000));
+        ch_buf_printf(buf, "%d.%03d", (int)(took / 1000), (int)(took % 1000));
     }
     else {
         CH_BUF_LIT(buf, "null");
@@ -318,7 +334,7 @@ static ch_err_t *show_detailed(ch_req_t *rq)
     return ch_reply_raw(rq, up ? 200 : 503, NULL, buf);
 }
 
-/* --- documents ------------------------------------------------------------ */
+/* --- documents ----------------------------------------------------------- */
 
 /* A document that was written, for the areas that are on. */
 typedef struct kept_t kept_t;
@@ -388,7 +404,7 @@ static ch_err_t *show_index(ch_req_t *rq)
     return ch_reply_end(rq, "mod_chronicle");
 }
 
-/* --- routes --------------------------------------------------------------- */
+/* --- routes -------------------------------------------------------------- */
 
 static const ch_route_t rows[] = {
     { .method = CH_GET,

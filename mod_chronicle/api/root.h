@@ -1,4 +1,5 @@
-/* Inside section 2: handlers that root.c's table names and other files hold. */
+/* Inside section 2: handlers that root.c's table names and other files hold.
+ */
 #ifndef CH_API_ROOT_H
 #define CH_API_ROOT_H
 

@@ -89,9 +89,11 @@ static ch_req_t *make_request(request_rec *r)
     rq->method_name = r->method;
     rq->method = r->header_only ? CH_HEAD : method_of(r->method);
     rq->raw_path = r->uri;
+    rq->sent_path = apr_pstrmemdup(r->pool, r->unparsed_uri,
+                                   strcspn(r->unparsed_uri, "?"));
     rq->args = r->args;
     rq->in = r->headers_in;
-    rq->out = apr_table_make(r->pool, 32);
+    rq->out = r->headers_out;
     rq->client_ip = r->useragent_ip;
     rq->host = host ? host : "";
     rq->tls = ap_ssl_conn_is_ssl(r->connection);

@@ -264,8 +264,6 @@ int ch_server_send(request_rec *r, ch_req_t *rq)
     apr_bucket *bucket = NULL;
 
     r->status = reply->status;
-    /* errors keep their headers, too: httpd sends only this table then */
-    r->headers_out = apr_table_overlay(r->pool, rq->out, r->headers_out);
     spare_long_bodies(r, rq);
     if (reply->status != 204 && reply->status != 304) {
         bucket = body_bucket(r, reply);

@@ -235,24 +235,38 @@ static int adopt(const ch_conn_t *conn, apr_pool_t *conn_pool)
            && PQsetInstanceData(conn->pg, on_event, state);
 }
 
-static const char *make_ready(ch_db_home_t *home, ch_conn_t *conn)
+/* What must be true of a connection before a statement goes over it; NULL or
+ * what could not be done. */
+static const char *set_up(ch_db_home_t *home, const ch_conn_t *conn)
 {
     conn_state_t *state = state_of(conn);
 
-    if (!looks_alive(conn) && !ch_conn_reset(home, conn)) {
-        return "cannot connect";
-    }
     if (!state->ready) {
         if (!settle(conn)) {
             return "cannot set up the session";
         }
         state->ready = 1;
     }
-    if (!look_at_schema(home, conn)) {
-        return "cannot read schema_migrations";
+    return look_at_schema(home, conn) ? NULL : "cannot read the schema";
+}
+
+/* A connection that broke while nobody looked is made anew, once: nothing
+ * that counts was sent over it yet. */
+static const char *make_ready(ch_db_home_t *home, ch_conn_t *conn)
+{
+    const char *failure = "is dead";
+
+    if (looks_alive(conn)) {
+        failure = set_up(home, conn);
     }
-    state->used = 1;
-    return NULL;
+    if (failure && (!looks_alive(conn) || !state_of(conn)->used)) {
+        failure = ch_conn_reset(home, conn) ? set_up(home, conn)
+                                            : "cannot connect";
+    }
+    if (!failure) {
+        state_of(conn)->used = 1;
+    }
+    return failure;
 }
 
 static ch_err_t *unavailable(apr_pool_t *pool, const char *cause,

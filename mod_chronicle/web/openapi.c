@@ -21,9 +21,8 @@ static const char *template_of(const ch_openapi_t *doc, int index)
 }
 
 /* The rows of the areas that are on: of const ch_route_t *. */
-static apr_array_header_t *shown_routes(apr_pool_t *pool,
-                                        const ch_router_t *router,
-                                        const char *features)
+static apr_array_header_t *
+shown_routes(apr_pool_t *pool, const ch_router_t *router, const char *features)
 {
     int count = ch_router_count(router);
     apr_array_header_t *shown =
@@ -40,7 +39,7 @@ static apr_array_header_t *shown_routes(apr_pool_t *pool,
     return shown;
 }
 
-/* --- names ---------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
 /* "/api/v1/notes/{id}/pin" becomes "NotesByIdPin". What all paths begin with
  * says nothing. */
@@ -74,14 +73,14 @@ static void write_operation_id(ch_openapi_t *doc, const ch_operation_t *op)
 {
     ch_buf_t *name = ch_buf_make(doc->pool, 64, 1024);
 
-    ch_buf_puts(name, ch_text_ascii_lower(
-                          doc->pool, ch_method_names[op->method],
-                          strlen(ch_method_names[op->method])));
+    ch_buf_puts(name,
+                ch_text_ascii_lower(doc->pool, ch_method_names[op->method],
+                                    strlen(ch_method_names[op->method])));
     write_path_name(name, op->path);
     ch_member_text(doc->buf, "operationId", ch_buf_cstr(name));
 }
 
-/* --- tags ----------------------------------------------------------------- */
+/* --- tags ---------------------------------------------------------------- */
 
 /* Shortens prefix to the segments that path begins with, too. */
 static const char *common_prefix(apr_pool_t *pool, const char *prefix,
@@ -142,7 +141,7 @@ static void write_tags(ch_openapi_t *doc)
     ch_buf_putc(doc->buf, ']');
 }
 
-/* --- parameters ----------------------------------------------------------- */
+/* --- parameters ---------------------------------------------------------- */
 
 static const char *param_schema(char kind)
 {
@@ -244,7 +243,7 @@ static void write_params(ch_openapi_t *doc, const ch_operation_t *op)
     ch_buf_putc(doc->buf, ']');
 }
 
-/* --- operations ----------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------- */
 
 /* A row of PUT or PATCH changes what is given and leaves the rest. */
 static int is_update(const ch_route_t *route)
@@ -280,9 +279,8 @@ static void write_security(ch_openapi_t *doc, const ch_operation_t *op)
     if (op->route->auth != CH_PUBLIC) {
         ch_member_json(doc->buf, NULL, "{\"bearer\":[]}");
         ch_member_json(doc->buf, NULL,
-                       ch_operation_writes(op)
-                           ? "{\"session\":[],\"csrf\":[]}"
-                           : "{\"session\":[]}");
+                       ch_operation_writes(op) ? "{\"session\":[],\"csrf\":[]}"
+                                               : "{\"session\":[]}");
     }
     if (op->route->auth == CH_OPTIONAL) {
         ch_member_json(doc->buf, NULL, "{}");
@@ -385,7 +383,7 @@ static void write_paths(ch_openapi_t *doc)
     ch_buf_putc(doc->buf, '}');
 }
 
-/* --- the document --------------------------------------------------------- */
+/* --- the document -------------------------------------------------------- */
 
 static void write_info(ch_buf_t *buf)
 {
@@ -446,7 +444,7 @@ void ch_openapi_write(ch_buf_t *buf, const ch_router_t *router,
     CH_BUF_LIT(buf, "}}}");
 }
 
-/* --- the list ------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------ */
 
 static void write_endpoint(ch_buf_t *buf, const ch_route_t *route,
                            ch_method_e method)

@@ -57,7 +57,7 @@ int ch_operation_takes_if_none_match(const ch_operation_t *op)
            && !(op->route->flags & CH_NO_304);
 }
 
-/* --- headers -------------------------------------------------------------- */
+/* --- headers ------------------------------------------------------------- */
 
 static void write_header(ch_buf_t *buf, const char *name)
 {
@@ -94,7 +94,7 @@ static void write_success_headers(ch_openapi_t *doc, const ch_operation_t *op)
     ch_buf_putc(doc->buf, '}');
 }
 
-/* --- success -------------------------------------------------------------- */
+/* --- success ------------------------------------------------------------- */
 
 static void write_data(ch_openapi_t *doc, const ch_route_t *route)
 {
@@ -188,7 +188,7 @@ static void write_success(ch_openapi_t *doc, const ch_operation_t *op)
     ch_buf_putc(doc->buf, '}');
 }
 
-/* --- errors --------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------- */
 
 /* Who may call decides what stands between a caller and the handler. */
 static void note_access(char *has, const ch_operation_t *op)
@@ -340,7 +340,7 @@ void ch_answer_write(ch_openapi_t *doc, const ch_operation_t *op)
     ch_buf_putc(doc->buf, '}');
 }
 
-/* --- components ----------------------------------------------------------- */
+/* --- components ---------------------------------------------------------- */
 
 static void write_refusal_schema(ch_openapi_t *doc,
                                  const ch_refusal_t *refusal)
@@ -411,8 +411,8 @@ void ch_answer_components(ch_openapi_t *doc)
     ch_member(doc->buf, "responses");
     ch_buf_putc(doc->buf, '{');
     for (i = 0; i < doc->errors->nelts; i++) {
-        write_refusal_component(
-            doc, &APR_ARRAY_IDX(doc->errors, i, ch_refusal_t));
+        write_refusal_component(doc,
+                                &APR_ARRAY_IDX(doc->errors, i, ch_refusal_t));
     }
     ch_buf_putc(doc->buf, '}');
     ch_member(doc->buf, "headers");

@@ -31,13 +31,13 @@ const char *ch_schema_doc(apr_pool_t *pool, const ch_field_t *field)
     case CH_T_BYTES:
         if (field->min > 0) {
             return apr_psprintf(pool,
-                                "%s%s%" APR_INT64_T_FMT
-                                " to %" APR_INT64_T_FMT " bytes of UTF-8",
+                                "%s%s%" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
+                                " bytes of UTF-8",
                                 doc, gap, field->min, field->max);
         }
-        return apr_psprintf(
-            pool, "%s%sAt most %" APR_INT64_T_FMT " bytes of UTF-8", doc, gap,
-            field->max);
+        return apr_psprintf(pool,
+                            "%s%sAt most %" APR_INT64_T_FMT " bytes of UTF-8",
+                            doc, gap, field->max);
     case CH_T_OBJECT:
         if (field->max > 0) {
             return apr_psprintf(
@@ -51,7 +51,7 @@ const char *ch_schema_doc(apr_pool_t *pool, const ch_field_t *field)
     return doc;
 }
 
-/* --- one row ------------------------------------------------------------ */
+/* --- one row ------------------------------------------------------------- */
 
 static void write_type(ch_buf_t *buf, const char *type, int nullable)
 {
@@ -77,8 +77,7 @@ static void write_length(ch_buf_t *buf, apr_int64_t min, apr_int64_t max)
     }
 }
 
-static void write_choices(ch_buf_t *buf, const ch_field_t *field,
-                          int nullable)
+static void write_choices(ch_buf_t *buf, const ch_field_t *field, int nullable)
 {
     int i;
 
@@ -103,8 +102,7 @@ static void write_string_rules(ch_buf_t *buf, const ch_field_t *field,
         ch_member_int(buf, "maxLength", 254);
         break;
     case CH_T_URL:
-        ch_member_text(buf, "pattern",
-                       "^[Hh][Tt][Tt][Pp][Ss]?://\\S+$");
+        ch_member_text(buf, "pattern", "^[Hh][Tt][Tt][Pp][Ss]?://\\S+$");
         ch_member_int(buf, "maxLength", 2048);
         break;
     case CH_T_COLOR:
@@ -117,8 +115,7 @@ static void write_string_rules(ch_buf_t *buf, const ch_field_t *field,
         ch_member_text(buf, "format", "date-time");
         if (use == FOR_ANSWER) {
             ch_member_text(buf, "pattern", CH_SCHEMA_TIME_PATTERN);
-            ch_member_json(buf, "examples",
-                           "[\"2026-01-24T10:30:00.000Z\"]");
+            ch_member_json(buf, "examples", "[\"2026-01-24T10:30:00.000Z\"]");
         }
         break;
     case CH_T_BYTES:
@@ -249,10 +246,10 @@ void ch_schema_query(ch_buf_t *buf, const ch_field_t *field)
     ch_buf_putc(buf, '}');
 }
 
-/* --- tables --------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------- */
 
-static const char *component_name(apr_pool_t *pool,
-                                  const ch_fields_t *fields, use_e use)
+static const char *component_name(apr_pool_t *pool, const ch_fields_t *fields,
+                                  use_e use)
 {
     return use == FOR_UPDATE ? apr_pstrcat(pool, fields->name, "Update", NULL)
                              : fields->name;
@@ -341,8 +338,7 @@ static int is_required(const ch_field_t *field, use_e use)
                && has_row(field, use));
 }
 
-static void write_required(ch_buf_t *buf, const ch_fields_t *fields,
-                           use_e use)
+static void write_required(ch_buf_t *buf, const ch_fields_t *fields, use_e use)
 {
     int any = 0;
     int i;
@@ -385,8 +381,7 @@ static void write_table(ch_buf_t *buf, ch_components_t *components,
 void ch_schema_body(ch_buf_t *buf, ch_components_t *components,
                     const ch_fields_t *fields, int update)
 {
-    write_reference(buf, components, fields,
-                    update ? FOR_UPDATE : FOR_CREATE);
+    write_reference(buf, components, fields, update ? FOR_UPDATE : FOR_CREATE);
 }
 
 void ch_schema_answer(ch_buf_t *buf, ch_components_t *components,
@@ -404,8 +399,8 @@ void ch_schema_components(ch_buf_t *buf, ch_components_t *components)
         const component_t component =
             APR_ARRAY_IDX(components, i, component_t);
 
-        ch_member(buf, component_name(buf->pool, component.fields,
-                                      component.use));
+        ch_member(buf,
+                  component_name(buf->pool, component.fields, component.use));
         write_table(buf, components, component.fields, component.use);
     }
 }

@@ -64,6 +64,7 @@ struct ch_req_t {
     const char *method_name;
     ch_method_e method; /* HEAD is CH_HEAD here, GET to the router */
     const char *raw_path;
+    const char *sent_path; /* as it was sent, before httpd took out ../ */
     const char *args;    /* raw query string, NULL = none */
     apr_table_t *in;     /* headers */
     const char *client_ip;

@@ -96,7 +96,7 @@ void ch_secure_event(ch_req_t *rq, ch_security_e type, const char *pattern)
 ch_err_t *ch_secure_stage(ch_req_t *rq)
 {
     const char *found =
-        test_encoded(rq, rq->raw_path, strlen(rq->raw_path), 0);
+        test_encoded(rq, rq->sent_path, strlen(rq->sent_path), 0);
 
     if (!found) {
         found = test_args(rq);

@@ -9,6 +9,7 @@ FAILED=0
 RUN_DIR=
 PG_STARTED=
 CHILD=
+BEAT=
 
 # count PART PASSED FAILED: a part in which nothing ran has failed.
 count() {
@@ -51,6 +52,7 @@ end_run() {
     local code=$?
     trap '' INT HUP TERM
     set +e
+    [ -z "$BEAT" ] || kill "$BEAT" 2>/dev/null
     [ -z "$CHILD" ] || kill -TERM "$CHILD" 2>/dev/null
     [ -z "$CHILD" ] || wait "$CHILD" 2>/dev/null
     [ -z "$PG_STARTED" ] || pg_stop "$RUN_DIR/pg" immediate
@@ -61,14 +63,14 @@ end_run() {
     exit "$code"
 }
 
-# A sign of life twice a minute, for people and for machines that give up on a
+# A sign of life every minute, for people and for machines that give up on a
 # silent job.
 heartbeat() {
     local log=$1 seconds=0 nothing
     # waits without a process of its own, which would outlive this one
     exec {nothing}<> <(:)
-    while ! read -r -t 30 -u "$nothing"; do
-        seconds=$((seconds + 30))
+    while ! read -r -t 60 -u "$nothing"; do
+        seconds=$((seconds + 60))
         printf '    %d s, %d lines of output so far\n' "$seconds" \
             "$(wc -l <"$log")"
     done
@@ -77,16 +79,17 @@ heartbeat() {
 # limited SECONDS LOG COMMAND...: with output to LOG, in the background, so that
 # a signal to us is handled at once; the command's children go with it.
 limited() {
-    local seconds=$1 log=$2 code=0 beat
+    local seconds=$1 log=$2 code=0
     shift 2
     timeout -k 20 "$seconds" "$@" >"$log" 2>&1 </dev/null &
     CHILD=$!
     heartbeat "$log" &
-    beat=$!
+    BEAT=$!
     wait "$CHILD" || code=$?
     CHILD=
-    kill "$beat" 2>/dev/null || true
-    wait "$beat" 2>/dev/null || true
+    kill "$BEAT" 2>/dev/null || true
+    wait "$BEAT" 2>/dev/null || true
+    BEAT=
     [ "$code" -ne 124 ] || echo "stopped after $seconds s" >>"$log"
     return "$code"
 }
@@ -127,13 +130,13 @@ run_unit() {
 
 # ── guards ───────────────────────────────────────────────────────────────────
 
-# guards_in PART DIRECTORY
+# guards_in PART DIRECTORY: the current directory is the project's.
 guards_in() {
     local part=$1 guard passed=0 failed=0 log="$RUN_DIR/guard.log"
     step "$part"
     for guard in "$2"/*.sh; do
         [ -e "$guard" ] || continue
-        if (cd "$ROOT" && limited "$GUARD_LIMIT" "$log" sh "$guard"); then
+        if limited "$GUARD_LIMIT" "$log" sh "$guard"; then
             passed=$((passed + 1))
         else
             failed=$((failed + 1))
@@ -325,7 +328,8 @@ command_test() {
     api | asan) [ $# -le 2 ] || die "test $1 takes one name" ;;
     *) die "test: unknown part $1 (unit guards api asan)" ;;
     esac
-    mkdir -p "$ROOT/var"
+    cd "$ROOT"
+    mkdir -p var
     ensure_packages
     build_module
     make_run_dir

@@ -216,6 +216,7 @@ serverSuite('Paths and methods', {}, (s) => {
 });
 
 serverSuite('Headers', {}, (s) => {
+  s.expectLog(/security: /, /AH10244: invalid URI path/);
   let alice;
   before(async () => {
     alice = await s.user();

@@ -11,7 +11,11 @@ find mod_chronicle -name '*.c' ! -name 'sql_gen.c' | sort |
             sed "s|^\([0-9]*\):\"CH\([0-9]*\):|\2 $file:\1|"
         # the arguments may stand on several lines
         awk '
-            /(->|\.|write_)log\(/ && !/char level/ { call = ""; first = FNR; on = 1 }
+            /(->|\.|write_)log\(/ && !/char level/ {
+                call = ""
+                first = FNR
+                on = 1
+            }
             on {
                 call = call $0
                 if (match(call, /log\([^,]*,[^,]*,[ \t]*[0-9]+[ \t]*,/)) {

@@ -7,15 +7,16 @@ need CH_TEST_PGHOST CH_TEST_PGUSER CH_TEST_TEMPLATE
 make_scratch
 PATH=${CH_TEST_PGBIN:+$CH_TEST_PGBIN:}$PATH
 export PGHOST="$CH_TEST_PGHOST" PGUSER="$CH_TEST_PGUSER"
-export PGPORT="${CH_TEST_PGPORT:-5432}" PGOPTIONS='-c client_min_messages=error'
+export PGPORT="${CH_TEST_PGPORT:-5432}"
+export PGOPTIONS='-c client_min_messages=error'
 
 # a copy: nobody may be connected to a template while it is copied
 database=chronicle_guard_$$
 run_psql() {
     psql -X -q -v ON_ERROR_STOP=1 "$@"
 }
-run_psql -d postgres -c "CREATE DATABASE $database TEMPLATE $CH_TEST_TEMPLATE" \
-    2>"$scratch/errors" || {
+run_psql -d postgres 2>"$scratch/errors" \
+    -c "CREATE DATABASE $database TEMPLATE $CH_TEST_TEMPLATE" || {
     complain "no copy of $CH_TEST_TEMPLATE: $(cat "$scratch/errors")"
     verdict
 }
@@ -27,7 +28,7 @@ awk -f sql/sqlgen.awk -v out=prepare sql/queries/*.sql \
     complain "sqlgen.awk: $(cat "$scratch/errors")"
 grep -q '^PREPARE' "$scratch/prepare.sql" || complain "there is no statement"
 
-# without ON_ERROR_STOP, to hear of all at once
+# without ON_ERROR_STOP, to hear of all of them
 psql -X -q -d "$database" -f "$scratch/prepare.sql" \
     >"$scratch/output" 2>&1 || true
 if grep -E -A 3 'ERROR|FATAL|WARNING' "$scratch/output" >"$scratch/errors"; then

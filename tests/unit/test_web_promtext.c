@@ -30,13 +30,13 @@ START_TEST(labels_are_escaped)
 {
     const ch_prom_label_t label = { .name = "l",
                                     .value = "a\"b\\c\nd\xC3\xA9" };
-    const ch_prom_series_t series = { .name = "x", .labels = &label,
+    const ch_prom_series_t series = { .name = "x",
+                                      .labels = &label,
                                       .count = 1 };
     ch_buf_t *buf = ch_buf_make(pool, 16, 4096);
 
     ch_prom_sample(buf, &series, 1);
-    ck_assert_str_eq(ch_buf_cstr(buf),
-                     "x{l=\"a\\\"b\\\\c\\nd\xC3\xA9\"} 1\n");
+    ck_assert_str_eq(ch_buf_cstr(buf), "x{l=\"a\\\"b\\\\c\\nd\xC3\xA9\"} 1\n");
 }
 END_TEST
 
@@ -45,7 +45,8 @@ START_TEST(buckets_are_cumulative)
     static const apr_time_t bounds[] = { 500, 10000, 2500000 };
     const apr_uint64_t buckets[] = { 1, 0, 2, 4 };
     const ch_prom_label_t label = { .name = "r", .value = "/a" };
-    const ch_prom_series_t series = { .name = "d", .labels = &label,
+    const ch_prom_series_t series = { .name = "d",
+                                      .labels = &label,
                                       .count = 1 };
     const ch_prom_histogram_t histogram = { .bounds = bounds,
                                             .buckets = buckets,
@@ -54,13 +55,12 @@ START_TEST(buckets_are_cumulative)
     ch_buf_t *buf = ch_buf_make(pool, 16, 4096);
 
     ch_prom_durations(buf, &series, &histogram);
-    ck_assert_str_eq(ch_buf_cstr(buf),
-                     "d_bucket{r=\"/a\",le=\"0.0005\"} 1\n"
-                     "d_bucket{r=\"/a\",le=\"0.01\"} 1\n"
-                     "d_bucket{r=\"/a\",le=\"2.5\"} 3\n"
-                     "d_bucket{r=\"/a\",le=\"+Inf\"} 7\n"
-                     "d_sum{r=\"/a\"} 12.345678\n"
-                     "d_count{r=\"/a\"} 7\n");
+    ck_assert_str_eq(ch_buf_cstr(buf), "d_bucket{r=\"/a\",le=\"0.0005\"} 1\n"
+                                       "d_bucket{r=\"/a\",le=\"0.01\"} 1\n"
+                                       "d_bucket{r=\"/a\",le=\"2.5\"} 3\n"
+                                       "d_bucket{r=\"/a\",le=\"+Inf\"} 7\n"
+                                       "d_sum{r=\"/a\"} 12.345678\n"
+                                       "d_count{r=\"/a\"} 7\n");
 }
 END_TEST
 

@@ -33,7 +33,7 @@ export class Client {
   /** token: access token; cookies: object of cookies, kept up to date from Set-Cookie; headers: on each request. */
   constructor(server, { token, cookies, headers = {}, address = '127.0.0.1', tls = false } = {}) {
     Object.assign(this, { server, token, cookies, headers, address, tls });
-    const options = { keepAlive: true, maxSockets: 64, rejectUnauthorized: false };
+    const options = { keepAlive: true, maxSockets: 64, maxFreeSockets: 2, rejectUnauthorized: false };
     this.agent = tls ? new https.Agent(options) : new http.Agent(options);
   }
 

@@ -125,7 +125,7 @@ export function writeConf(dir, o) {
     'ErrorLogFormat "%{cu}t %-m:%l [pid %P] %M"',
     'LogLevel info',
     `CustomLog "${dir}/access.log" "%h %l %{chronicle-user}n %t \\"%r\\" %>s %b %{chronicle-route}n %P"`,
-    'KeepAliveTimeout 60',
+    'KeepAliveTimeout 15',
     'MaxKeepAliveRequests 0',
     'Timeout 60',
     'GracefulShutdownTimeout 10',

@@ -48,7 +48,7 @@ const CALM = new Set(['notice', 'info', 'debug', ...Array.from({ length: 8 }, (_
 const DEFAULTS = {
   mpm: 'event',
   children: 2,
-  threads: 16,
+  threads: 32,
   vhosts: [],
   listen: [],
   head: [],
@@ -68,7 +68,7 @@ export class Server {
     Object.assign(this, DEFAULTS, options);
     const random = () => crypto.randomBytes(24).toString('hex');
     this.secrets = { jwt: random(), refresh: random(), ...options.secrets };
-    this.expected = [];
+    this.expected = [/server reached MaxRequestWorkers/]; /* the tests open many connections */
     this.clients = [];
   }
 
@@ -150,6 +150,7 @@ export class Server {
     this.child = spawn(env.httpd, ['-DFOREGROUND', '-f', this.conf], {
       env: this.processEnv(),
       stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true, /* prefork ends its children by a signal to the whole process group */
     });
     keepTrack(this.child.pid);
     this.exited = new Promise((resolve) => {
@@ -268,7 +269,7 @@ export class Server {
     for (const session of [this.connection, ...(this.sessions ?? [])]) await session?.end().catch(() => {});
     if (this.ownsDatabase) await dropDatabase(this.pg, this.database);
     if (problems.length) throw new Error(`${problems.join('\n')}\n(${this.dir})`);
-    if (this.dir) fs.rmSync(this.dir, { recursive: true, force: true });
+    if (this.dir && !process.env.CH_TEST_KEEP) fs.rmSync(this.dir, { recursive: true, force: true });
   }
 
   sanitizerReports() {
