@@ -96,11 +96,25 @@ static void write_histogram(ch_buf_t *buf, const ch_prom_series_t *series,
 
 /* --- HTTP ---------------------------------------------------------------- */
 
-static int shown_routes(const ch_router_t *router)
+/* The slots that are shown: one per row, and the last of what led nowhere. */
+static int next_slot(const ch_router_t *router, int slot)
 {
-    int count = ch_router_count(router);
+    return slot + 1 < ch_router_count(router) || slot == CH_COUNTER_ROUTES - 1
+               ? slot + 1
+               : CH_COUNTER_ROUTES - 1;
+}
 
-    return count < CH_COUNTER_ROUTES ? count : CH_COUNTER_ROUTES;
+static void label_slot(ch_req_t *rq, int slot, ch_prom_label_t *labels)
+{
+    const ch_route_t *route;
+
+    labels[0].value = "other";
+    labels[1].value = "none";
+    if (slot < ch_router_count(rq->router)) {
+        route = ch_router_row(rq->router, slot);
+        labels[0].value = ch_method_names[route->method];
+        labels[1].value = ch_route_template(rq->pool, route);
+    }
 }
 
 static void write_requests(ch_req_t *rq, ch_buf_t *buf,
@@ -115,11 +129,8 @@ static void write_requests(ch_req_t *rq, ch_buf_t *buf,
     int row, slot;
 
     ch_prom_family(buf, series.name, "counter", "Requests answered");
-    for (row = 0; row < shown_routes(rq->router); row++) {
-        const ch_route_t *route = ch_router_row(rq->router, row);
-
-        labels[0].value = ch_method_names[route->method];
-        labels[1].value = ch_route_template(rq->pool, route);
+    for (row = 0; row < CH_COUNTER_ROUTES; row = next_slot(rq->router, row)) {
+        label_slot(rq, row, labels);
         for (slot = 0; slot < CH_COUNTER_CODES; slot++) {
             apr_uint64_t n = load(&counters->route[row].status[slot]);
             int status = ch_counter_statuses[slot];
@@ -146,11 +157,8 @@ static void write_durations(ch_req_t *rq, ch_buf_t *buf,
 
     ch_prom_family(buf, series.name, "histogram",
                    "Time from the request's arrival to its answer");
-    for (row = 0; row < shown_routes(rq->router); row++) {
-        const ch_route_t *route = ch_router_row(rq->router, row);
-
-        labels[0].value = ch_method_names[route->method];
-        labels[1].value = ch_route_template(rq->pool, route);
+    for (row = 0; row < CH_COUNTER_ROUTES; row = next_slot(rq->router, row)) {
+        label_slot(rq, row, labels);
         write_histogram(buf, &series, &counters->route[row].duration);
     }
 }

@@ -81,14 +81,6 @@ ch_err_t *ch_auth_check_csrf(ch_req_t *rq)
     return refuse(ch_err_make(rq->pool, CH_E_CSRF_FAILED, NULL));
 }
 
-/* /auth/ and /user/ stay open to those who have still to verify. */
-static int needs_verified(const ch_req_t *rq)
-{
-    return rq->conf->require_verified_email && rq->route->auth >= CH_USER
-           && strncmp(rq->route->path, "/api/v1/auth/", 13) != 0
-           && strncmp(rq->route->path, "/api/v1/user/", 13) != 0;
-}
-
 static int has_role(const ch_req_t *rq)
 {
     switch (rq->route->auth) {
@@ -117,7 +109,8 @@ ch_err_t *ch_permit_stage(ch_req_t *rq)
     if (err) {
         return err;
     }
-    if (needs_verified(rq) && !rq->who->verified) {
+    if (rq->conf->require_verified_email && !rq->who->verified
+        && ch_route_needs_verified(rq->route)) {
         return ch_err_make(rq->pool, CH_E_EMAIL_NOT_VERIFIED, NULL);
     }
     if (!has_role(rq)) {

@@ -109,10 +109,7 @@ static const char *from_environment(apr_pool_t *pool, ch_settings_t *settings)
 
     value = settings->jwt ? NULL : variable(pool, "JWT_SECRET");
     if (value) {
-        error = ch_secret_read(pool, value, &value);
-        if (!error) {
-            error = ch_config_add_jwt(pool, &settings->jwt, value);
-        }
+        error = ch_config_add_jwt(pool, &settings->jwt, value);
         if (error) {
             return apr_pstrcat(pool, "JWT_SECRET: ", error, NULL);
         }

@@ -112,23 +112,35 @@ static const char *set_wait(cmd_parms *cmd, void *dir, const char *text)
     return NULL;
 }
 
-/* Splits "kid:secret"; a secret without a kid has the kid "1". */
+/* Length of the kid before a colon, 0 when there is none. */
+static size_t kid_length(const char *value)
+{
+    size_t len = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "abcdefghijklmnopqrstuvwxyz0123456789_.-");
+
+    return value[len] == ':' && len <= 64 ? len : 0;
+}
+
+/* A secret without a kid has the kid "1". The secret may be kept elsewhere
+ * whole (file:/path holding kid:secret) or after its kid (kid:file:/path). */
 const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
                               const char *value)
 {
-    const char *colon = strchr(value, ':');
-    ch_secret_t key = { .kid = "1", .secret = value };
-    size_t kid_len = colon ? (size_t)(colon - value) : 0;
+    ch_secret_t key = { .kid = "1" };
+    size_t kid_len;
+    const char *error = ch_secret_read(pool, value, &value);
     int i;
 
-    if (kid_len && kid_len <= 64
-        && strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                         "0123456789_.-")
-               == kid_len) {
+    kid_len = error ? 0 : kid_length(value);
+    if (kid_len) {
         key.kid = apr_pstrmemdup(pool, value, kid_len);
-        key.secret = colon + 1;
+        error = ch_secret_read(pool, value + kid_len + 1, &value);
     }
-    key.len = strlen(key.secret);
+    if (error) {
+        return error;
+    }
+    key.secret = value;
+    key.len = strlen(value);
     if (key.len < SECRET_MIN) {
         return "the secret must have 32 bytes or more";
     }
@@ -146,19 +158,8 @@ const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
 
 static const char *add_jwt(cmd_parms *cmd, void *dir, const char *text)
 {
-    const char *prefixes[] = { "file:", "env:", "exec:" };
-    const char *value = text;
-    const char *error = NULL;
-    size_t i;
+    const char *error = ch_config_add_jwt(cmd->pool, member_of(cmd), text);
 
-    for (i = 0; i < CH_COUNT(prefixes); i++) {
-        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0) {
-            error = ch_secret_read(cmd->pool, text, &value);
-        }
-    }
-    if (!error) {
-        error = ch_config_add_jwt(cmd->pool, member_of(cmd), value);
-    }
     return error ? wrong(cmd, error) : NULL;
 }
 

@@ -150,7 +150,7 @@ int ch_server_handle(request_rec *r)
     ch_server_send(r, rq);
     index = rq->match.route
                 ? ch_router_index(rq->router, rq->match.route)
-                : -1;
+                : CH_COUNTER_ROUTES - 1;
     ch_counter_end(index, rq->reply.status, apr_time_now() - rq->start);
     return OK;
 }

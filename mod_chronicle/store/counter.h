@@ -6,7 +6,7 @@
 
 #include "chronicle.h"
 
-#define CH_COUNTER_ROUTES 256  /* route rows that are told apart */
+#define CH_COUNTER_ROUTES 256  /* told apart; the last: no route */
 #define CH_COUNTER_CODES 24    /* HTTP statuses that are told apart */
 #define CH_COUNTER_BUCKETS 14  /* of a duration histogram, the last +Inf */
 #define CH_COUNTER_KINDS 16    /* values of a labelled counter */

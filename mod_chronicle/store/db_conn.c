@@ -127,6 +127,7 @@ static void leave_gate(ch_db_home_t *home)
 
 static void note_away(ch_db_home_t *home)
 {
+    __atomic_store_n(&home->schema, -1, __ATOMIC_RELAXED);
     __atomic_store_n(&home->away_until, apr_time_now() + AWAY_USEC,
                      __ATOMIC_RELAXED);
 }

@@ -206,7 +206,8 @@ static void note_access(char *has, const ch_operation_t *op)
     }
     if (route->auth >= CH_USER) {
         has[CH_E_AUTHENTICATION_REQUIRED] = 1;
-        has[CH_E_EMAIL_NOT_VERIFIED] = 1;
+        has[CH_E_EMAIL_NOT_VERIFIED] =
+            (char)ch_route_needs_verified(route);
     }
     if (route->auth >= CH_MANAGER) {
         has[CH_E_FORBIDDEN] = 1;

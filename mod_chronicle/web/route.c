@@ -15,7 +15,7 @@ const char *const ch_method_names[CH_METHOD__COUNT] = {
 };
 
 const char *const ch_auth_names[CH_ADMIN + 1] = {
-    "public", "optional", "user", "manager", "admin",
+    "public", "opt", "user", "manager", "admin",
 };
 
 const char *const ch_rate_names[CH_RATE__COUNT] = {
@@ -290,6 +290,18 @@ void ch_router_match(const ch_router_t *router, apr_pool_t *pool,
     else {
         out->deprecated |= out->known && node->alias == out->methods;
     }
+}
+
+/* /auth/ and /user/ stay open to those who have still to verify. */
+int ch_route_needs_verified(const ch_route_t *route)
+{
+    return route->auth >= CH_USER && !begins(route->path, API_PREFIX "/auth")
+           && !begins(route->path, API_PREFIX "/user");
+}
+
+int ch_route_updates(const ch_route_t *route)
+{
+    return route->method == CH_PUT || route->method == CH_PATCH;
 }
 
 /* --- reading a row's path --------------------------------------------- */

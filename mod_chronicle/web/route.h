@@ -109,6 +109,12 @@ void ch_router_match(const ch_router_t *router, apr_pool_t *pool,
                      const char *raw_path, ch_method_e method,
                      const char *features, ch_match_t *out);
 
+/* Whether ChronicleRequireVerifiedEmail keeps unverified users out. */
+int ch_route_needs_verified(const ch_route_t *route);
+
+/* Whether the body is a partial update: nothing in it is required. */
+int ch_route_updates(const ch_route_t *route);
+
 /* The parameter's name and kind in a row's path: 'u'uid, 'i'nt, 's'tr. */
 const char *ch_route_param(apr_pool_t *pool, const ch_route_t *route,
                            int index, char *kind);

@@ -191,7 +191,7 @@ static int takes_empty(const ch_route_t *route)
 
     for (i = 0; route->body && i < route->body->count; i++) {
         if ((route->body->rows[i].flags & CH_REQUIRED)
-            && route->method != CH_PUT) {
+            && !ch_route_updates(route)) {
             return 0;
         }
     }

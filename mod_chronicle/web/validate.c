@@ -272,7 +272,7 @@ static void read_if_match(ch_req_t *rq)
 static void check_member(ch_req_t *rq, ch_bind_t *bind, const char *key,
                          const ch_json_t *value)
 {
-    int updates = rq->route->method == CH_PUT;
+    int updates = ch_route_updates(rq->route);
     const ch_field_t *row;
     int index = 0;
 
@@ -308,7 +308,7 @@ static void check_body(ch_req_t *rq)
     if (fields) {
         rq->body = apr_pcalloc(rq->pool, fields->size);
         bind.base = rq->body;
-        if (rq->route->method != CH_PUT) {
+        if (!ch_route_updates(rq->route)) {
             ch_bind_defaults(&bind, fields);
         }
     }
@@ -352,7 +352,7 @@ ch_err_t *ch_validate_stage(ch_req_t *rq)
         check_body(rq);
     }
     check_missing(rq, rq->route->query, rq->query_given, "parameter");
-    if (rq->route->method != CH_PUT && rq->route->method != CH_GET
+    if (!ch_route_updates(rq->route) && rq->route->method != CH_GET
         && (!rq->json || ch_json_type(rq->json) == CH_JSON_OBJECT)) {
         check_missing(rq, rq->route->body, rq->given, "field");
     }
