@@ -34,7 +34,9 @@ chronicle_core_sources = \
 	mod_chronicle/base/uuid.c \
 	mod_chronicle/store/counter.c \
 	mod_chronicle/store/db.c \
+	mod_chronicle/store/db_batch.c \
 	mod_chronicle/store/db_conn.c \
+	mod_chronicle/store/gate.c \
 	mod_chronicle/store/idem.c \
 	mod_chronicle/store/limit.c \
 	mod_chronicle/store/seat.c \
@@ -95,7 +97,9 @@ chronicle_headers = \
 	mod_chronicle/httpd/server.h \
 	mod_chronicle/store/counter.h \
 	mod_chronicle/store/db.h \
+	mod_chronicle/store/db_batch.h \
 	mod_chronicle/store/db_conn.h \
+	mod_chronicle/store/gate.h \
 	mod_chronicle/store/idem.h \
 	mod_chronicle/store/limit.h \
 	mod_chronicle/store/seat.h \

@@ -20,6 +20,10 @@
 # struct then has an int member per dimension: the index of the choice.
 # A statement that writes nothing is marked as safe to repeat.
 #
+# "-- plan: custom" has a statement planned at each use, with the values at
+# hand. "-- batch" says that it is quick and only reads by key: it may share a
+# round trip, and a transaction, with other requests' statements.
+#
 # Text that several statements share is a fragment, used as {{its_name}}:
 #
 #   -- fragment: user_columns
@@ -118,6 +122,8 @@ function begin(line) {
     doc[n] = ""
     nerrors[n] = 0
     ndims[n] = 0
+    custom[n] = 0
+    batch[n] = 0
 }
 
 BEGIN {
@@ -147,6 +153,9 @@ pending != "" {
 }
 
 /^-- variants: / { sub(/^-- variants: /, ""); variants($0); next }
+
+/^-- plan: custom/ { custom[n] = 1; next }
+/^-- batch/ { batch[n] = 1; next }
 
 /^-- error [0-9A-Z]+ / {
     e = ++nerrors[n]
@@ -297,7 +306,8 @@ function table(    i, c, a, e, total) {
                 printf "      .errors = errors_%s, .error_count = %d,\n",
                        name[i], nerrors[i]
             }
-            printf "      .repeatable = %d },\n", !writes(with_fragments(body[i]))
+            printf "      .repeatable = %d, .custom = %d, .batch = %d },\n",
+                   !writes(with_fragments(body[i])), custom[i], batch[i]
             total++
         }
     }

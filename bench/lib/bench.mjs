@@ -69,18 +69,20 @@ async function measureWorkload(name) {
   return results;
 }
 
-async function main() {
+/* Fills in done part by part, so that a failure leaves what came before. */
+async function measureAll(done) {
   writeTokens();
-  const results = {};
   for (const [name, workload] of Object.entries(WORKLOADS)) {
     if (!wants(workload.part)) continue;
     const measured = await measureWorkload(name);
-    if (Object.keys(measured).length > 0) results[name] = measured;
+    if (Object.keys(measured).length > 0) done.results[name] = measured;
   }
-  const ours = config.servers.includes('ours');
-  const grown = wants('growth') && ours ? await growth(say) : null;
-  const memory = wants('memory') && ours ? await footprint() : null;
+  if (!config.servers.includes('ours')) return;
+  if (wants('growth')) done.growth = await growth(say);
+  if (wants('memory')) done.memory = await footprint();
+}
 
+function print({ results, growth: grown, memory }) {
   const { text, marks } = report(results);
   console.log(`\n${text}`);
   if (grown) console.log(`\n${grid(grown.table)}`);
@@ -92,25 +94,29 @@ async function main() {
       + `${percent(BUSY)} of the machine: run again when it is quiet`);
   }
   console.log(`\nbench: ${marks.ok} targets reached, ${marks.short} short`);
-  if (config.json) {
-    writeFileSync(config.json, `${JSON.stringify({
-      settings: {
-        rounds: config.rounds, seconds: config.seconds,
-        connections: config.connections, fsync: process.env.BENCH_FSYNC,
-      },
-      results, growth: grown?.numbers, memory: memory?.numbers,
-    }, null, 1)}\n`);
-  }
+}
+
+function save({ results, growth: grown, memory }) {
+  const { rounds, seconds, connections } = config;
+  const settings = {
+    rounds, seconds, connections, fsync: process.env.BENCH_FSYNC,
+  };
+  writeFileSync(config.json, `${JSON.stringify({
+    settings, results, growth: grown?.numbers, memory: memory?.numbers,
+  }, null, 1)}\n`);
 }
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   process.on(signal, () => stopAll().finally(() => process.exit(130)));
 }
+const done = { results: {} };
 try {
-  await main();
+  await measureAll(done);
 } catch (error) {
   console.error(`bench: ${error.stack}`);
   process.exitCode = 1;
 } finally {
   await stopAll();
 }
+print(done);
+if (config.json) save(done);

@@ -74,11 +74,12 @@ function socketErrors(text) {
 
 let runs = 0;
 
-async function wrk(server, maker, path, seconds) {
+async function wrk(server, workload, seconds) {
+  const { maker, path, connections = config.connections } = workload;
   runs++;
   const text = await output('wrk', [
     '--latency', '--timeout', '10s', '-t', '2', '-d', `${seconds}s`,
-    '-c', String(config.connections), '-s',
+    '-c', String(connections), '-s',
     join(config.root, 'bench/lib/load.lua'), server.base, '--',
     maker, tokens, String(runs), path ?? '/',
   ]);
@@ -120,10 +121,9 @@ export function stopwatch(serverPid) {
 /* Warms up, measures. The result's runs are the numbers in its titles, its
    cpu and dbCpu are microseconds per request. */
 export async function measure(server, workload, seconds = config.seconds) {
-  const { maker, path } = workload;
-  const warm = await wrk(server, maker, path, Math.min(2, seconds));
+  const warm = await wrk(server, workload, Math.min(2, seconds));
   const spent = stopwatch(server.pid);
-  const result = await wrk(server, maker, path, seconds);
+  const result = await wrk(server, workload, seconds);
   return {
     ...result, ...spent(result.requests),
     written: warm.requests + result.requests, runs: [runs - 1, runs],

@@ -80,7 +80,7 @@ const shield = (text) => text.replace(/'(?:[^']|'')*'/g, (literal) =>
 const SCRIPTS = {
   note: { statement: 'note_get', special: {} },
   list: {
-    statement: 'note_page_updatedAt_desc_live', special: { tags: ':nothing' },
+    statement: 'note_page_desc_live', special: { tags: ':nothing' },
   },
   create: {
     statement: 'note_create',

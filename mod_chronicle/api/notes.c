@@ -14,6 +14,8 @@
 
 #define HERE "/api/v1/notes"
 #define CONTENT_MAX 2097152 /* bytes */
+#define NEAR_ROWS 200 /* rows that are skipped whole, not by their ids */
+#define SORT_UPDATED 0 /* its place in sorts[] */
 
 /* --- inputs ----------------------------------------------------------- */
 
@@ -244,26 +246,74 @@ static const int *flag(const ch_req_t *rq, size_t offset)
                : NULL;
 }
 
-static ch_err_t *fetch_page(ch_req_t *rq, ch_rows_t **rows)
+/* Filters as both filtered statements take them. */
+#define FILTERS(rq, query)                                                    \
+    .folder_id = (query)->folder_id == no_folder ? NULL : (query)->folder_id, \
+    .no_folder = (query)->folder_id == no_folder,                             \
+    .pinned = flag(rq, offsetof(list_query_t, pinned)),                       \
+    .favorite = flag(rq, offsetof(list_query_t, favorite)),                   \
+    .tags = (query)->tags, .search = like((rq)->pool, (query)->search)
+
+static int has_filters(const ch_req_t *rq)
 {
     const list_query_t *query = rq->query;
-    const ch_page_in_t *page = &query->page;
-    const sql_note_page_t in = {
+
+    return query->folder_id || query->tags || query->search
+           || flag(rq, offsetof(list_query_t, pinned))
+           || flag(rq, offsetof(list_query_t, favorite));
+}
+
+static ch_err_t *fetch_filtered(ch_req_t *rq, ch_rows_t **rows)
+{
+    const list_query_t *query = rq->query;
+    const sql_note_page_filtered_t in = {
         .user_id = rq->who->user_id,
-        .folder_id = query->folder_id == no_folder ? NULL : query->folder_id,
-        .no_folder = query->folder_id == no_folder,
-        .pinned = flag(rq, offsetof(list_query_t, pinned)),
-        .favorite = flag(rq, offsetof(list_query_t, favorite)),
-        .tags = query->tags,
-        .search = like(rq->pool, query->search),
-        .want_total = ch_page_wants_total(page),
-        .fetch = ch_page_fetch(page),
-        .skip = ch_page_offset(page),
+        .want_total = ch_page_wants_total(&query->page),
+        .fetch = ch_page_fetch(&query->page),
+        .skip = ch_page_offset(&query->page),
+        FILTERS(rq, query),
         .sort = query->sort_by,
         .order = query->sort_order,
         .scope = query->deleted,
     };
 
+    return sql_note_page_filtered(rq->db, &in, rows);
+}
+
+static ch_err_t *fetch_deep(ch_req_t *rq, ch_rows_t **rows)
+{
+    const list_query_t *query = rq->query;
+    const sql_note_page_deep_t in = {
+        .user_id = rq->who->user_id,
+        .want_total = ch_page_wants_total(&query->page),
+        .fetch = ch_page_fetch(&query->page),
+        .skip = ch_page_offset(&query->page),
+        .sort = query->sort_by,
+        .order = query->sort_order,
+        .scope = query->deleted,
+    };
+
+    return sql_note_page_deep(rq->db, &in, rows);
+}
+
+static ch_err_t *fetch_page(ch_req_t *rq, ch_rows_t **rows)
+{
+    const list_query_t *query = rq->query;
+    const sql_note_page_t in = {
+        .user_id = rq->who->user_id,
+        .want_total = ch_page_wants_total(&query->page),
+        .fetch = ch_page_fetch(&query->page),
+        .skip = ch_page_offset(&query->page),
+        .order = query->sort_order,
+        .scope = query->deleted,
+    };
+
+    if (has_filters(rq)) {
+        return fetch_filtered(rq, rows);
+    }
+    if (query->sort_by != SORT_UPDATED || in.skip > NEAR_ROWS) {
+        return fetch_deep(rq, rows);
+    }
     return sql_note_page(rq->db, &in, rows);
 }
 
@@ -273,12 +323,6 @@ static ch_err_t *fetch_after(ch_req_t *rq, const char *const cursor[2],
     const list_query_t *query = rq->query;
     const sql_note_after_t in = {
         .user_id = rq->who->user_id,
-        .folder_id = query->folder_id == no_folder ? NULL : query->folder_id,
-        .no_folder = query->folder_id == no_folder,
-        .pinned = flag(rq, offsetof(list_query_t, pinned)),
-        .favorite = flag(rq, offsetof(list_query_t, favorite)),
-        .tags = query->tags,
-        .search = like(rq->pool, query->search),
         .after = cursor[0],
         .after_id = cursor[1],
         .fetch = ch_page_fetch(&query->page),
@@ -286,8 +330,19 @@ static ch_err_t *fetch_after(ch_req_t *rq, const char *const cursor[2],
         .order = query->sort_order,
         .scope = query->deleted,
     };
+    const sql_note_after_filtered_t filtered = {
+        .user_id = in.user_id,
+        .after = in.after,
+        .after_id = in.after_id,
+        .fetch = in.fetch,
+        FILTERS(rq, query),
+        .sort = in.sort,
+        .order = in.order,
+        .scope = in.scope,
+    };
 
-    return sql_note_after(rq->db, &in, rows);
+    return has_filters(rq) ? sql_note_after_filtered(rq->db, &filtered, rows)
+                           : sql_note_after(rq->db, &in, rows);
 }
 
 static ch_err_t *list_notes(ch_req_t *rq)

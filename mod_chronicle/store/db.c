@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "store/counter.h"
+#include "store/db_batch.h"
 #include "store/db_conn.h"
 
 #define TRIES 3
@@ -27,15 +28,6 @@ struct ch_rows_t {
     int rows;
     int columns;
 };
-
-/* What became of one try. */
-typedef enum {
-    RUN_DONE,
-    RUN_REFUSED,    /* the server said no and undid it */
-    RUN_UNPREPARED, /* the server does not know the statement */
-    RUN_UNSENT,     /* the connection broke before it was sent */
-    RUN_LOST        /* the connection broke; it may have been done */
-} run_e;
 
 static apr_status_t close_db(void *data)
 {
@@ -120,12 +112,6 @@ static const char *ints_literal(apr_pool_t *pool,
     return literal;
 }
 
-typedef struct {
-    const char **values;
-    int *lengths;
-    int *formats;
-} encoded_t;
-
 static const char *encode_one(apr_pool_t *pool, const ch_param_t *param)
 {
     char *number;
@@ -151,11 +137,11 @@ static const char *encode_one(apr_pool_t *pool, const ch_param_t *param)
     return param->data;
 }
 
-static encoded_t encode(apr_pool_t *pool, const ch_sql_t *sql,
+static ch_encoded_t encode(apr_pool_t *pool, const ch_sql_t *sql,
                         const ch_param_t *params)
 {
     size_t count = (size_t)sql->params;
-    encoded_t out = {
+    ch_encoded_t out = {
         .values = apr_pcalloc(pool, (count + 1) * sizeof(*out.values)),
         .lengths = apr_pcalloc(pool, (count + 1) * sizeof(*out.lengths)),
         .formats = apr_pcalloc(pool, (count + 1) * sizeof(*out.formats)),
@@ -173,13 +159,6 @@ static encoded_t encode(apr_pool_t *pool, const ch_sql_t *sql,
 }
 
 /* --- errors ----------------------------------------------------------- */
-
-static const char *state_of(const PGresult *res)
-{
-    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-
-    return state ? state : "";
-}
 
 static int is_class(const char *state, const char *prefix)
 {
@@ -236,7 +215,7 @@ static ch_err_t *error_of(apr_pool_t *pool, const ch_sql_t *sql,
     const char *constraint =
         res ? PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME) : NULL;
     const char *text = res ? PQresultErrorMessage(res) : PQerrorMessage(pg);
-    const char *state = state_of(res);
+    const char *state = ch_conn_state(res);
 
     return ch_err_cause(pool, code_of(sql, state, constraint),
                         "database: %s: %s %.*s", sql->name, state, CAUSE_MAX,
@@ -245,53 +224,21 @@ static ch_err_t *error_of(apr_pool_t *pool, const ch_sql_t *sql,
 
 /* --- running ---------------------------------------------------------- */
 
-static run_e judge(const PGconn *pg, const PGresult *res)
+static ch_run_e run_once(const ch_conn_t *conn, const ch_sql_t *sql,
+                      const ch_encoded_t *in, PGresult **res)
 {
-    ExecStatusType status = PQresultStatus(res);
-    const char *state;
+    ch_run_e run;
 
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
-        return RUN_DONE;
+    if (!ch_conn_plan(conn, sql->custom)) {
+        return RUN_UNSENT;
     }
-    if (PQstatus(pg) != CONNECTION_OK) {
-        return RUN_LOST;
+    if (sql->custom) {
+        *res = PQexecParams(conn->pg, sql->text, sql->params, sql->types,
+                            in->values, in->lengths, in->formats, 0);
+        return ch_conn_judge(conn, *res);
     }
-    state = state_of(res);
-    /* 26000: not prepared here (a pooler, a DISCARD). 0A000 at execution:
-     * "cached plan must not change result type", after a migration. */
-    if (strcmp(state, "26000") == 0
-        || (strcmp(state, "0A000") == 0
-            && strstr(PQresultErrorMessage(res), "cached plan"))) {
-        return RUN_UNPREPARED;
-    }
-    return RUN_REFUSED;
-}
-
-/* Prepares on this connection. A name that is there already (a pooler
- * handed us a backend that knows it) is as good. */
-static run_e prepare(const ch_conn_t *conn, const ch_sql_t *sql,
-                     PGresult **res)
-{
-    run_e run;
-
-    *res = PQprepare(conn->pg, sql->name, sql->text, sql->params, sql->types);
-    run = judge(conn->pg, *res);
-    if (run == RUN_REFUSED && strcmp(state_of(*res), "42P05") == 0) {
-        run = RUN_DONE;
-    }
-    if (run == RUN_DONE) {
-        ch_conn_note_prepared(conn, sql);
-    }
-    return run == RUN_LOST ? RUN_UNSENT : run;
-}
-
-static run_e run_once(const ch_conn_t *conn, const ch_sql_t *sql,
-                      const encoded_t *in, PGresult **res)
-{
-    run_e run;
-
     if (!ch_conn_prepared(conn, sql)) {
-        run = prepare(conn, sql, res);
+        run = ch_conn_prepare(conn, sql, res);
         if (run != RUN_DONE) {
             return run;
         }
@@ -299,13 +246,13 @@ static run_e run_once(const ch_conn_t *conn, const ch_sql_t *sql,
     }
     *res = PQexecPrepared(conn->pg, sql->name, sql->params, in->values,
                           in->lengths, in->formats, 0);
-    return judge(conn->pg, *res);
+    return ch_conn_judge(conn, *res);
 }
 
 /* Whether the same statement may be sent once more after this outcome. */
-static int may_repeat(const ch_sql_t *sql, run_e run, const PGresult *res)
+static int may_repeat(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
 {
-    const char *state = state_of(res);
+    const char *state = ch_conn_state(res);
 
     switch (run) {
     case RUN_UNPREPARED:
@@ -324,7 +271,7 @@ static int may_repeat(const ch_sql_t *sql, run_e run, const PGresult *res)
 /* Inside a transaction: once, on its connection. Only "not prepared" may be
  * mended there, and only when it did not spoil the transaction. */
 static ch_err_t *run_inside(ch_db_t *db, const ch_sql_t *sql,
-                            const encoded_t *in, PGresult **res)
+                            const ch_encoded_t *in, PGresult **res)
 {
     if (run_once(&db->conn, sql, in, res) == RUN_DONE) {
         return NULL;
@@ -333,12 +280,12 @@ static ch_err_t *run_inside(ch_db_t *db, const ch_sql_t *sql,
 }
 
 static ch_err_t *run_alone(ch_db_t *db, const ch_sql_t *sql,
-                           const encoded_t *in, PGresult **res)
+                           const ch_encoded_t *in, PGresult **res)
 {
     ch_conn_t conn;
     ch_err_t *err;
     int tries;
-    run_e run;
+    ch_run_e run;
 
     for (tries = 1;; tries++) {
         err = ch_conn_take(db->pool, db->home, &conn);
@@ -373,16 +320,21 @@ static apr_status_t clear_result(void *res)
 static ch_err_t *run(ch_db_t *db, const ch_sql_t *sql,
                      const ch_param_t *params, PGresult **res)
 {
-    encoded_t in = encode(db->pool, sql, params);
+    ch_encoded_t in = encode(db->pool, sql, params);
     apr_time_t start = apr_time_now();
     apr_time_t took;
     ch_err_t *err;
 
     *res = NULL;
+    err = NULL;
     if (db->depth) {
         err = run_inside(db, sql, &in, res);
     }
-    else {
+    else if (sql->batch) {
+        err = ch_batch_run(db->pool, db->home, ch_conn_batch(db->home), sql,
+                           &in, res);
+    }
+    if (!err && !*res) {
         err = run_alone(db, sql, &in, res);
     }
     if (*res) {

@@ -22,6 +22,8 @@ typedef struct {
     const ch_sql_error_t *errors;
     int error_count;
     int repeatable; /* writes nothing: may be sent again */
+    int custom;     /* planned at each use with its values */
+    int batch;      /* may share a round trip with others */
 } ch_sql_t;
 
 extern const ch_sql_t ch_sql_table[];

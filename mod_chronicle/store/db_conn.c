@@ -9,8 +9,8 @@
 #include <apr_strings.h>
 #include <libpq-events.h>
 
-#include <apr_thread_cond.h>
-#include <apr_thread_mutex.h>
+#include "store/db_batch.h"
+#include "store/gate.h"
 
 #define SCHEMA_CHECK_USEC (5 * APR_USEC_PER_SEC)
 #define SCHEMA_RECHECK_USEC (APR_USEC_PER_SEC / 2)
@@ -24,10 +24,9 @@ struct ch_db_home_t {
     void *ctx;
     int max;
     int wait_ms;
-    apr_thread_mutex_t *mutex;
-    apr_thread_cond_t *free_place;
-    int busy;                /* under mutex */
-    apr_time_t away_until;   /* relaxed atomics from here */
+    ch_gate_t *gate;
+    ch_batch_t *batch;
+    apr_time_t away_until; /* relaxed atomics from here */
     apr_time_t schema_seen;
     int schema;
 };
@@ -36,6 +35,7 @@ struct ch_db_home_t {
 typedef struct {
     int ready; /* session settings are right */
     int used;  /* a statement went over it since connecting */
+    int custom; /* statements are planned with their values */
     size_t prepared_size;
     unsigned char prepared[];
 } conn_state_t;
@@ -49,6 +49,7 @@ static int on_event(PGEventId id, void *info, void *through)
         if (state) {
             state->ready = 0;
             state->used = 0;
+            state->custom = 0;
             memset(state->prepared, 0, state->prepared_size);
         }
     }
@@ -70,59 +71,21 @@ ch_db_home_t *ch_db_home_make(apr_pool_t *pool, const ch_db_source_t *source,
     home->max = max > 0 ? max : 1;
     home->wait_ms = wait_ms;
     home->schema = -1;
-    if (apr_thread_mutex_create(&home->mutex, APR_THREAD_MUTEX_DEFAULT, pool)
-            != APR_SUCCESS
-        || apr_thread_cond_create(&home->free_place, pool) != APR_SUCCESS) {
-        return NULL;
-    }
-    return home;
+    home->gate = ch_gate_make(pool, home->max);
+    /* half of the connections at most: the rest is for what takes longer */
+    home->batch = ch_batch_make(pool, home->max / 2);
+    return home->gate && home->batch ? home : NULL;
 }
 
 void ch_db_home_state(ch_db_home_t *home, int *busy, int *max)
 {
-    *busy = __atomic_load_n(&home->busy, __ATOMIC_RELAXED);
+    *busy = ch_gate_busy(home->gate);
     *max = home->max;
 }
 
 int ch_db_home_schema(ch_db_home_t *home)
 {
     return __atomic_load_n(&home->schema, __ATOMIC_RELAXED);
-}
-
-/* Waits for a place among the connections. mod_dbd itself would wait for
- * ever. */
-static int enter_gate(ch_db_home_t *home)
-{
-    apr_time_t deadline = 0;
-    int entered = 1;
-
-    apr_thread_mutex_lock(home->mutex);
-    while (home->busy >= home->max) {
-        apr_time_t now = apr_time_now();
-
-        if (!deadline) {
-            deadline = now + (apr_time_t)home->wait_ms * 1000;
-        }
-        if (now >= deadline) {
-            entered = 0;
-            break;
-        }
-        apr_thread_cond_timedwait(home->free_place, home->mutex,
-                                  deadline - now);
-    }
-    if (entered) {
-        home->busy++;
-    }
-    apr_thread_mutex_unlock(home->mutex);
-    return entered;
-}
-
-static void leave_gate(ch_db_home_t *home)
-{
-    apr_thread_mutex_lock(home->mutex);
-    home->busy--;
-    apr_thread_cond_signal(home->free_place);
-    apr_thread_mutex_unlock(home->mutex);
 }
 
 static void note_away(ch_db_home_t *home)
@@ -157,30 +120,40 @@ static int looks_alive(const ch_conn_t *conn)
            || recv(PQsocket(conn->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
 }
 
-static int is_setting(const ch_conn_t *conn, const char *name,
-                      const char *value)
+static int set(const ch_conn_t *conn, const char *settings)
 {
-    const char *now = PQparameterStatus(conn->pg, name);
+    PGresult *res = PQexec(conn->pg, settings);
+    int good = PQresultStatus(res) == PGRES_COMMAND_OK;
 
-    return now && strncmp(now, value, strlen(value)) == 0;
+    PQclear(res);
+    return good;
 }
 
-/* Sets what the text forms of our results rest on. */
+/* Sets what the text forms of our results rest on; and plans once for all:
+ * with a LIMIT among the parameters Postgres would else take planning anew
+ * each time for the better deal. */
 static int settle(const ch_conn_t *conn)
 {
-    PGresult *res;
-    int good = 1;
+    return set(conn, "SET TimeZone = 'UTC';"
+                     "SET DateStyle = 'ISO, YMD';"
+                     "SET client_encoding = 'UTF8';"
+                     "SET plan_cache_mode = force_generic_plan");
+}
 
-    if (!is_setting(conn, "TimeZone", "UTC")
-        || !is_setting(conn, "DateStyle", "ISO")
-        || !is_setting(conn, "client_encoding", "UTF8")) {
-        res = PQexec(conn->pg, "SET TimeZone = 'UTC';"
-                               "SET DateStyle = 'ISO, YMD';"
-                               "SET client_encoding = 'UTF8'");
-        good = PQresultStatus(res) == PGRES_COMMAND_OK;
-        PQclear(res);
+int ch_conn_plan(const ch_conn_t *conn, int custom)
+{
+    conn_state_t *state = state_of(conn);
+
+    if (state->custom == custom
+        || PQtransactionStatus(conn->pg) != PQTRANS_IDLE) {
+        return 1;
     }
-    return good;
+    if (!set(conn, custom ? "SET plan_cache_mode = force_custom_plan"
+                          : "SET plan_cache_mode = force_generic_plan")) {
+        return 0;
+    }
+    state->custom = custom;
+    return 1;
 }
 
 /* Looks at the schema's version now and then; a connection to a schema that
@@ -301,13 +274,13 @@ ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
         > apr_time_now()) {
         return unavailable(pool, "is away", NULL);
     }
-    if (!enter_gate(home)) {
+    if (!ch_gate_enter(home->gate, home->wait_ms)) {
         return unavailable(pool, "all connections are busy", NULL);
     }
     conn->pg = home->source->open(home->ctx, pool, &conn->handle, &conn_pool);
     if (!conn->pg) {
         note_away(home);
-        leave_gate(home);
+        ch_gate_leave(home->gate);
         return unavailable(pool, "cannot connect", NULL);
     }
     if (!adopt(conn, conn_pool)) {
@@ -333,7 +306,7 @@ void ch_conn_give(ch_db_home_t *home, ch_conn_t *conn)
     /* whatever is still not idle is reset by the next one that takes it */
     home->source->close(home->ctx, conn->handle);
     conn->pg = NULL;
-    leave_gate(home);
+    ch_gate_leave(home->gate);
 }
 
 int ch_conn_prepared(const ch_conn_t *conn, const ch_sql_t *sql)
@@ -341,10 +314,62 @@ int ch_conn_prepared(const ch_conn_t *conn, const ch_sql_t *sql)
     return state_of(conn)->prepared[sql->index / 8] >> (sql->index % 8) & 1;
 }
 
-void ch_conn_note_prepared(const ch_conn_t *conn, const ch_sql_t *sql)
+static void note_prepared(const ch_conn_t *conn, const ch_sql_t *sql)
 {
     state_of(conn)->prepared[sql->index / 8] |=
         (unsigned char)(1 << (sql->index % 8));
+}
+
+const char *ch_conn_state(const PGresult *res)
+{
+    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+
+    return state ? state : "";
+}
+
+ch_run_e ch_conn_judge(const ch_conn_t *conn, const PGresult *res)
+{
+    ExecStatusType status = PQresultStatus(res);
+    const char *state;
+
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+        return RUN_DONE;
+    }
+    if (PQstatus(conn->pg) != CONNECTION_OK) {
+        return RUN_LOST;
+    }
+    state = ch_conn_state(res);
+    /* 26000: not prepared here (a pooler, a DISCARD). 0A000 at execution:
+     * "cached plan must not change result type", after a migration. */
+    if (strcmp(state, "26000") == 0
+        || (strcmp(state, "0A000") == 0
+            && strstr(PQresultErrorMessage(res), "cached plan"))) {
+        return RUN_UNPREPARED;
+    }
+    return RUN_REFUSED;
+}
+
+/* A name that is there already (a pooler handed us a backend that knows it)
+ * is as good. */
+ch_run_e ch_conn_prepare(const ch_conn_t *conn, const ch_sql_t *sql,
+                         PGresult **res)
+{
+    ch_run_e run;
+
+    *res = PQprepare(conn->pg, sql->name, sql->text, sql->params, sql->types);
+    run = ch_conn_judge(conn, *res);
+    if (run == RUN_REFUSED && strcmp(ch_conn_state(*res), "42P05") == 0) {
+        run = RUN_DONE;
+    }
+    if (run == RUN_DONE) {
+        note_prepared(conn, sql);
+    }
+    return run == RUN_LOST ? RUN_UNSENT : run;
+}
+
+struct ch_batch_t *ch_conn_batch(ch_db_home_t *home)
+{
+    return home->batch;
 }
 
 void ch_conn_forget(const ch_conn_t *conn)

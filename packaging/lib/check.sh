@@ -228,9 +228,9 @@ export_sanitizer() {
     CH_TEST_PRELOAD="$(gcc -print-file-name=libasan.so)"
     CH_TEST_PRELOAD+=":$(gcc -print-file-name=libubsan.so)"
     CH_TEST_PRELOAD+=":$BUILD_ASAN/tests/sanitize/.libs/nodlclose.so"
-    export CH_TEST_PRELOAD CH_TEST_ASAN_LOG="$RUN_DIR/sanitizer/report"
-    mkdir -p "$RUN_DIR/sanitizer"
-    chmod 1777 "$RUN_DIR/sanitizer"
+    export CH_TEST_PRELOAD CH_TEST_ASAN_LOG="$RUN_DIR/reports/report"
+    mkdir -p "$RUN_DIR/reports"
+    chmod 1777 "$RUN_DIR/reports"
 }
 
 # node_tests PART LIMIT FILE...
@@ -328,7 +328,7 @@ command_test() {
     api | asan) [ $# -le 2 ] || die "test $1 takes one name" ;;
     *) die "test: unknown part $1 (unit guards api asan)" ;;
     esac
-    cd "$ROOT"
+    cd "$ROOT" || exit 1
     mkdir -p var
     ensure_packages
     build_module

@@ -36,6 +36,7 @@ WHERE f.user_id = $1 AND f.{{scope}}
 ORDER BY f.position, f.name, f.id LIMIT $3;
 
 -- name: folder_get :one (user_id uuid, id uuid)
+-- batch
 -- One live folder.
 SELECT {{folder_columns}} FROM folders f
 WHERE f.id = $2 AND f.user_id = $1 AND f.deleted_at IS NULL;

@@ -14,14 +14,18 @@ n.client_updated_at, n.created_at, n.updated_at, n.deleted_at
 -- fragment: note_folder
 LEFT JOIN folders f ON f.id = n.folder_id AND f.deleted_at IS NULL
 
+-- The notes of a list, and what may be asked of them.
+-- fragment: note_scope
+n.user_id = $1 AND n.deleted_at {{scope}}
+
 -- fragment: note_filter
 n.user_id = $1 AND n.deleted_at {{scope}}
-AND ($2 IS NULL OR n.folder_id = $2)
-AND (NOT $3 OR n.folder_id IS NULL)
-AND ($4 IS NULL OR n.is_pinned = $4)
-AND ($5 IS NULL OR n.is_favorite = $5)
-AND ($6 IS NULL OR n.tags @> $6)
-AND ($7 IS NULL OR n.title ILIKE $7 OR n.content_plain ILIKE $7)
+AND ($5 IS NULL OR n.folder_id = $5)
+AND (NOT $6 OR n.folder_id IS NULL)
+AND ($7 IS NULL OR n.is_pinned = $7)
+AND ($8 IS NULL OR n.is_favorite = $8)
+AND ($9 IS NULL OR n.tags @> $9)
+AND ($10 IS NULL OR n.title ILIKE $10 OR n.content_plain ILIKE $10)
 
 -- The state that a version step supersedes. A text row when title or content
 -- change, else the rest only.
@@ -44,39 +48,90 @@ cur AS (
     WHERE n.id = $2 AND n.user_id = $1 AND NOT n.purged
       AND {{which}} FOR NO KEY UPDATE OF n)
 
--- name: note_page :many (user_id uuid, folder_id uuid?, no_folder bool,
---   pinned bool?, favorite bool?, tags text[]?, search text?,
---   want_total bool, fetch int, skip int)
--- variants: sort = updatedAt:updated_at createdAt:created_at title wordCount:word_count ; order = asc desc ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
--- A page by number, or the first one before a cursor. Narrow rows are skipped
--- and sorted; only the page's own are joined and cut.
+-- Lists come in three forms, because one plan cannot be good for all: the
+-- first pages of the usual order walk an index and stop; pages further on, and
+-- other orders, skip and sort nothing but ids; filters are planned with the
+-- values at hand, since any of them may be there or not.
+
+-- fragment: note_total
+(SELECT CASE WHEN $2 THEN (SELECT count(*) FROM notes n WHERE {{note_scope}})
+ END AS total) t
+
+-- name: note_page :many (user_id uuid, want_total bool, fetch int, skip int)
+-- variants: order = asc:asc|> desc:desc|< ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
+-- One of the first pages by time of change.
 SELECT t.total, p.*
-FROM (SELECT CASE WHEN $8 THEN
-          (SELECT count(*) FROM notes n WHERE {{note_filter}}) END AS total) t
+FROM {{note_total}}
 LEFT JOIN (
     SELECT {{note_item_columns}}
-    FROM (SELECT n.* FROM notes n WHERE {{note_filter}}
+    FROM (SELECT n.* FROM notes n WHERE {{note_scope}}
+          ORDER BY n.updated_at {{order}}, n.id {{order}}
+          LIMIT $3 OFFSET $4) n
+    {{note_folder}}
+    ORDER BY n.updated_at {{order}}, n.id {{order}}) p ON true;
+
+-- name: note_page_deep :many (user_id uuid, want_total bool, fetch int,
+--   skip int)
+-- variants: sort = updatedAt:updated_at|timestamptz createdAt:created_at|timestamptz title:title|varchar wordCount:word_count|int ; order = asc:asc|> desc:desc|< ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
+-- Any page in any order.
+SELECT t.total, p.*
+FROM {{note_total}}
+LEFT JOIN (
+    SELECT {{note_item_columns}}
+    FROM (SELECT n.id FROM notes n WHERE {{note_scope}}
           ORDER BY n.{{sort}} {{order}}, n.id {{order}}
-          LIMIT $9 OFFSET $10) n
+          LIMIT $3 OFFSET $4) k
+    JOIN notes n ON n.id = k.id
     {{note_folder}}
     ORDER BY n.{{sort}} {{order}}, n.id {{order}}) p ON true;
 
--- name: note_after :many (user_id uuid, folder_id uuid?, no_folder bool,
---   pinned bool?, favorite bool?, tags text[]?, search text?,
---   after text?, after_id uuid, fetch int)
+-- name: note_page_filtered :many (user_id uuid, want_total bool, fetch int,
+--   skip int, folder_id uuid?, no_folder bool, pinned bool?,
+--   favorite bool?, tags text[]?, search text?)
 -- variants: sort = updatedAt:updated_at|timestamptz createdAt:created_at|timestamptz title:title|varchar wordCount:word_count|int ; order = asc:asc|> desc:desc|< ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
--- The page behind a cursor. A sort value too long for a cursor is looked up.
+-- plan: custom
+-- The same of what the filters let through.
+SELECT t.total, p.*
+FROM (SELECT CASE WHEN $2 THEN
+          (SELECT count(*) FROM notes n WHERE {{note_filter}}) END AS total) t
+LEFT JOIN (
+    SELECT {{note_item_columns}}
+    FROM (SELECT n.id FROM notes n WHERE {{note_filter}}
+          ORDER BY n.{{sort}} {{order}}, n.id {{order}}
+          LIMIT $3 OFFSET $4) k
+    JOIN notes n ON n.id = k.id
+    {{note_folder}}
+    ORDER BY n.{{sort}} {{order}}, n.id {{order}}) p ON true;
+
+-- A sort value too long for a cursor is looked up.
+-- fragment: note_behind
+(n.{{sort}}, n.id) {{order.2}} (
+    coalesce($2::{{sort.2}}, (SELECT a.{{sort}} FROM notes a
+                              WHERE a.id = $3 AND a.user_id = $1)), $3)
+
+-- name: note_after :many (user_id uuid, after text?, after_id uuid, fetch int)
+-- variants: sort = updatedAt:updated_at|timestamptz createdAt:created_at|timestamptz title:title|varchar wordCount:word_count|int ; order = asc:asc|> desc:desc|< ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
+-- The page behind a cursor.
 SELECT {{note_item_columns}}
-FROM (SELECT n.* FROM notes n WHERE {{note_filter}}
-        AND (n.{{sort}}, n.id) {{order.2}} (
-            coalesce($8::{{sort.2}}, (SELECT a.{{sort}} FROM notes a
-                                      WHERE a.id = $9 AND a.user_id = $1)),
-            $9)
-      ORDER BY n.{{sort}} {{order}}, n.id {{order}} LIMIT $10) n
+FROM (SELECT n.* FROM notes n WHERE {{note_scope}} AND {{note_behind}}
+      ORDER BY n.{{sort}} {{order}}, n.id {{order}} LIMIT $4) n
+{{note_folder}}
+ORDER BY n.{{sort}} {{order}}, n.id {{order}};
+
+-- name: note_after_filtered :many (user_id uuid, after text?, after_id uuid,
+--   fetch int, folder_id uuid?, no_folder bool, pinned bool?,
+--   favorite bool?, tags text[]?, search text?)
+-- variants: sort = updatedAt:updated_at|timestamptz createdAt:created_at|timestamptz title:title|varchar wordCount:word_count|int ; order = asc:asc|> desc:desc|< ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
+-- plan: custom
+-- The same of what the filters let through.
+SELECT {{note_item_columns}}
+FROM (SELECT n.* FROM notes n WHERE {{note_filter}} AND {{note_behind}}
+      ORDER BY n.{{sort}} {{order}}, n.id {{order}} LIMIT $4) n
 {{note_folder}}
 ORDER BY n.{{sort}} {{order}}, n.id {{order}};
 
 -- name: note_get :one (user_id uuid, id uuid, trashed bool)
+-- batch
 -- One note; with trashed also from the trash.
 SELECT {{note_columns}} FROM notes n {{note_folder}}
 WHERE n.id = $2 AND n.user_id = $1

@@ -1,4 +1,5 @@
 -- name: user_get :one (id uuid)
+-- batch
 -- An account as its owner sees it.
 SELECT {{user_columns}} FROM users u WHERE u.id = $1;
 
@@ -37,6 +38,7 @@ s.default_folder_id, s.auto_save, s.ai_enabled, s.ai_model, s.notes_sort_by,
 s.notes_sort_order, s.conflict_strategy, s.custom, s.version, s.updated_at
 
 -- name: settings_get :one (user_id uuid)
+-- batch
 -- An account's settings.
 SELECT {{settings_columns}} FROM user_settings s WHERE s.user_id = $1;
 

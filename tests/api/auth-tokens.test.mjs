@@ -214,6 +214,8 @@ serverSuite('Refresh tokens', {}, (s) => {
     const successors = new Set(all.map((res) => ok(res).tokens.refreshToken));
     assert.equal(successors.size, 1);
     const [successor] = successors;
+    const [row] = await s.sql('SELECT refresh_counter FROM sessions WHERE id = $1', [sid(client)]);
+    assert.equal(row.refresh_counter, 1, 'one successor was made');
     assert.notEqual(successor, client.refreshToken);
     for (const res of all) assert.equal(jwtClaims(res.json.data.tokens.accessToken).sid, sid(client));
     await works(all[49].json.data.tokens.accessToken);

@@ -57,6 +57,7 @@ function parseMetrics(text) {
 }
 
 serverSuite('Root documents', { directives: ['ChronicleFrontendUrl https://app.example.com'] }, (s) => {
+  s.expectLog(/security: pattern/);
   let alice;
   before(async () => {
     alice = await s.user();

@@ -37,7 +37,7 @@ void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
     const uint8_t *line = size > 0 ? memchr(data, '\n', size) : NULL;
     unsigned char mac[CH_SHA256_LEN];
-    char *copy = malloc(size + (size == 0));
+    char *copy = calloc(1, size + (size == 0));
     char *token;
 
     memcpy(copy, data, size);
