@@ -16,6 +16,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/user.c \
 	mod_chronicle/auth/identify.c \
 	mod_chronicle/auth/jwt.c \
+	mod_chronicle/auth/known.c \
 	mod_chronicle/auth/password.c \
 	mod_chronicle/auth/permit.c \
 	mod_chronicle/auth/refresh.c \
@@ -75,6 +76,7 @@ chronicle_headers = \
 	mod_chronicle/api/root.h \
 	mod_chronicle/auth/auth.h \
 	mod_chronicle/auth/jwt.h \
+	mod_chronicle/auth/known.h \
 	mod_chronicle/auth/password.h \
 	mod_chronicle/auth/refresh.h \
 	mod_chronicle/base/buf.h \

@@ -58,12 +58,13 @@ export function token(n) {
   return `${text}.${mac}`;
 }
 
-/* The end of a log, for messages about what broke. */
-export function tail(file, lines = 15) {
-  try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines)
-      .join('\n');
-  } catch {
-    return '';
-  }
+/* The ends of a server's logs, for messages about what broke. */
+export function tail(server, lines = 12) {
+  return server.logs.flatMap((file) => {
+    try {
+      return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines);
+    } catch {
+      return [];
+    }
+  }).join('\n');
 }

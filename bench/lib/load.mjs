@@ -88,7 +88,7 @@ async function wrk(server, workload, seconds) {
       || result.closed > result.requests / 1000 || result.requests === 0) {
     throw new Error(`${server.name}, ${maker}: ${result.requests} requests, `
       + `${result.refused} refused, ${result.errors} socket errors, `
-      + `${result.closed} connections closed\n${tail(server.log)}`);
+      + `${result.closed} connections closed\n${tail(server)}`);
   }
   return result;
 }

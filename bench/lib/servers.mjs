@@ -1,6 +1,6 @@
 // Starts and stops the servers under test.
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -44,7 +44,7 @@ function httpdCommand(port, ...defines) {
       BENCH_DATABASE: config.database, BENCH_PGOPTIONS: config.pgOptions,
       ENCRYPTION_KEY: KEY,
     },
-    log: join(config.dir, 'httpd-error.log'),
+    logs: [join(config.dir, 'httpd-error.log')],
   };
 }
 
@@ -56,7 +56,7 @@ function nodeCommand(port, peer) {
       ...process.env, NODE_ENV: 'production', PORT: port, JWT_SECRET: SECRET,
       PGDATABASE: config.database, PGOPTIONS: config.pgOptions,
     },
-    log: join(config.dir, `${peer}.log`),
+    logs: [],
   };
 }
 
@@ -84,10 +84,10 @@ async function waitReady(server, path) {
   const begin = performance.now();
   while (!await answers(`${server.base}${path}`)) {
     if (server.ended) {
-      throw new Error(`${server.name} ended at its start\n${tail(server.log)}`);
+      throw new Error(`${server.name} ended at its start\n${tail(server)}`);
     }
     if (performance.now() - begin > 15000) {
-      throw new Error(`${server.name} is not ready\n${tail(server.log)}`);
+      throw new Error(`${server.name} is not ready\n${tail(server)}`);
     }
     await sleep(10);
   }
@@ -96,11 +96,13 @@ async function waitReady(server, path) {
 
 export async function start(name) {
   const port = await freePort();
-  const { command, args, env, log } = COMMANDS[name](port);
-  const out = openSync(join(config.dir, `${name}.log`), 'a');
+  const { command, args, env, logs } = COMMANDS[name](port);
+  const log = join(config.dir, `${name}.log`);
+  const out = openSync(log, 'a');
   const child = spawn(command, args, { env, stdio: ['ignore', out, out] });
+  closeSync(out);
   const server = {
-    name, child, log, pid: child.pid, base: `http://127.0.0.1:${port}`,
+    name, child, logs: [log, ...logs], pid: child.pid, base: `http://127.0.0.1:${port}`,
     ended: false,
   };
   running.add(server);

@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 
 #include "auth/auth.h"
+#include "auth/known.h"
 #include "base/seal.h"
 #include "base/uuid.h"
 #include "store/seat.h"
@@ -17,18 +18,30 @@ static void fault(ch_req_t *rq, ch_code_e code)
     rq->credential_fault = ch_err_make(rq->pool, code, NULL);
 }
 
+static void take_token(ch_req_t *rq, const char *user_id,
+                       const char *session_id)
+{
+    rq->who = apr_pcalloc(rq->pool, sizeof(*rq->who));
+    rq->who->user_id = user_id;
+    rq->who->session_id = session_id;
+}
+
 static void by_token(ch_req_t *rq, const char *text)
 {
     const ch_bytes_t token = { text, strlen(text) };
+    ch_known_t *known = apr_palloc(rq->pool, sizeof(*known));
+    apr_int64_t now = apr_time_sec(rq->start);
     ch_claims_t claims;
 
+    if (ch_known_get(rq->conf->id, token, known) && known->exp > now) {
+        take_token(rq, known->user_id, known->session_id);
+        return;
+    }
     switch (ch_jwt_verify(rq->pool, rq->conf->jwt_keys,
-                          rq->conf->jwt_key_count, token,
-                          apr_time_sec(rq->start), &claims)) {
+                          rq->conf->jwt_key_count, token, now, &claims)) {
     case CH_JWT_GOOD:
-        rq->who = apr_pcalloc(rq->pool, sizeof(*rq->who));
-        rq->who->user_id = claims.sub;
-        rq->who->session_id = claims.sid;
+        ch_known_put(rq->conf->id, token, &claims);
+        take_token(rq, claims.sub, claims.sid);
         break;
     case CH_JWT_EXPIRED:
         fault(rq, CH_E_TOKEN_EXPIRED);

@@ -12,6 +12,7 @@
 #include <http_request.h>
 
 #include "api/api.h"
+#include "auth/known.h"
 #include "auth/password.h"
 #include "httpd/server.h"
 
@@ -77,6 +78,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         return;
     }
     ch_dbpool_open(pchild, main_server);
+    ch_known_open(pchild);
     if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      "CH1014: cannot open the gate of password hashes");

@@ -194,6 +194,11 @@ static int look_at_schema(ch_db_home_t *home, const ch_conn_t *conn)
     return 1;
 }
 
+/* Notices ("word is too long to be indexed") would go to stderr. */
+static void ignore_notice(void *unused, const char *text)
+{
+}
+
 /* Gives a new connection its state, in the pool that dies with it. */
 static int adopt(const ch_conn_t *conn, apr_pool_t *conn_pool)
 {
@@ -205,6 +210,7 @@ static int adopt(const ch_conn_t *conn, apr_pool_t *conn_pool)
     }
     state = apr_pcalloc(conn_pool, sizeof(*state) + size);
     state->prepared_size = size;
+    PQsetNoticeProcessor(conn->pg, ignore_notice, NULL);
     return PQregisterEventProc(conn->pg, on_event, "chronicle", NULL)
            && PQsetInstanceData(conn->pg, on_event, state);
 }
