@@ -20,6 +20,8 @@ export const config = {
   json: env.BENCH_JSON,
   ticks: Number(env.BENCH_TICKS),
   pgOptions: env.BENCH_PGOPTIONS,
+  /* ours sets this one itself, when it has connected */
+  peerOptions: `${env.BENCH_PGOPTIONS} -c plan_cache_mode=force_generic_plan`,
   database: 'round',
 };
 

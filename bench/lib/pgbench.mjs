@@ -144,7 +144,7 @@ export async function pgbench(workload, seconds = config.seconds) {
   const args = ['-n', '-M', 'prepared', '-c', String(CLIENTS), '-j', '2',
     '-f', file, ...Object.entries({ ...STRINGS, seq: '0' })
       .flatMap(([name, text]) => ['-D', `${name}=${text}`])];
-  const env = { ...process.env, PGOPTIONS: config.pgOptions };
+  const env = { ...process.env, PGOPTIONS: config.peerOptions };
   await output('pgbench', [...args, '-D', 'seq=500000000', '-T', '2',
     config.database], env);
   const spent = stopwatch();

@@ -54,7 +54,7 @@ function nodeCommand(port, peer) {
     args: [join(config.root, 'bench/peers', peer, 'server.mjs')],
     env: {
       ...process.env, NODE_ENV: 'production', PORT: port, JWT_SECRET: SECRET,
-      PGDATABASE: config.database, PGOPTIONS: config.pgOptions,
+      PGDATABASE: config.database, PGOPTIONS: config.peerOptions,
     },
     logs: [],
   };

@@ -148,13 +148,10 @@ static ch_err_t *get_folder(ch_req_t *rq)
 {
     const sql_folder_get_t in = { .user_id = rq->who->user_id,
                                   .id = rq->match.param[0] };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_folder_get(rq->db, &in, &rows);
 
-    if (!err && !ch_rows_count(rows)) {
-        err = ch_err_make(rq->pool, CH_E_FOLDER_NOT_FOUND, NULL);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Folder");
+    return ch_reply_found(rq, err, rows, CH_E_FOLDER_NOT_FOUND, "Folder");
 }
 
 static ch_err_t *update_folder(ch_req_t *rq)
@@ -171,13 +168,11 @@ static ch_err_t *update_folder(ch_req_t *rq)
         .icon = in->icon,
         .position = CH_OPT(rq, folder_in_t, position),
     };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_folder_update(rq->db, &row, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_FOLDER_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Folder updated");
+    return ch_reply_found(rq, err, rows, CH_E_FOLDER_NOT_FOUND,
+                          "Folder updated");
 }
 
 static ch_err_t *delete_folder(ch_req_t *rq)
@@ -185,13 +180,11 @@ static ch_err_t *delete_folder(ch_req_t *rq)
     const sql_folder_delete_t in = { .user_id = rq->who->user_id,
                                      .id = rq->match.param[0],
                                      .match = rq->if_match };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_folder_delete(rq->db, &in, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_FOLDER_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Folder deleted");
+    return ch_reply_found(rq, err, rows, CH_E_FOLDER_NOT_FOUND,
+                          "Folder deleted");
 }
 
 static ch_err_t *restore_folder(ch_req_t *rq)
@@ -199,13 +192,11 @@ static ch_err_t *restore_folder(ch_req_t *rq)
     const sql_folder_restore_t in = { .user_id = rq->who->user_id,
                                       .id = rq->match.param[0],
                                       .match = rq->if_match };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_folder_restore(rq->db, &in, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_FOLDER_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Folder restored");
+    return ch_reply_found(rq, err, rows, CH_E_FOLDER_NOT_FOUND,
+                          "Folder restored");
 }
 
 /* --- routes ----------------------------------------------------------- */

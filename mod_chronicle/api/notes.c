@@ -422,20 +422,17 @@ static ch_err_t *get_note(ch_req_t *rq)
     const sql_note_get_t in = { .user_id = rq->who->user_id,
                                 .id = rq->match.param[0],
                                 .trashed = query->deleted };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_note_get(rq->db, &in, &rows);
 
-    if (!err && !ch_rows_count(rows)) {
-        err = ch_err_make(rq->pool, CH_E_NOTE_NOT_FOUND, NULL);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Note");
+    return ch_reply_found(rq, err, rows, CH_E_NOTE_NOT_FOUND, "Note");
 }
 
 ch_err_t *ch_note_write_text(ch_req_t *rq, sql_note_update_t *row,
                              const char *message)
 {
     apr_int64_t words = 0;
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err;
 
     row->user_id = rq->who->user_id;
@@ -446,10 +443,8 @@ ch_err_t *ch_note_write_text(ch_req_t *rq, sql_note_update_t *row,
         row->words = &words;
     }
     err = sql_note_update(rq->db, row, &rows);
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_NOTE_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, message);
+
+    return ch_reply_found(rq, err, rows, CH_E_NOTE_NOT_FOUND, message);
 }
 
 static ch_err_t *update_note(ch_req_t *rq)
@@ -492,14 +487,11 @@ static ch_err_t *purge_note(ch_req_t *rq, ch_rows_t **rows)
 static ch_err_t *delete_note(ch_req_t *rq)
 {
     const delete_query_t *query = rq->query;
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err =
         query->permanent ? purge_note(rq, &rows) : trash_note(rq, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_NOTE_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Note deleted");
+    return ch_reply_found(rq, err, rows, CH_E_NOTE_NOT_FOUND, "Note deleted");
 }
 
 static ch_err_t *restore_note(ch_req_t *rq)
@@ -507,13 +499,10 @@ static ch_err_t *restore_note(ch_req_t *rq)
     const sql_note_restore_t in = { .user_id = rq->who->user_id,
                                     .id = rq->match.param[0],
                                     .match = rq->if_match };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_note_restore(rq->db, &in, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_NOTE_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Note restored");
+    return ch_reply_found(rq, err, rows, CH_E_NOTE_NOT_FOUND, "Note restored");
 }
 
 static ch_err_t *mark_note(ch_req_t *rq, int mark, const int *value,
@@ -524,13 +513,10 @@ static ch_err_t *mark_note(ch_req_t *rq, int mark, const int *value,
                                  .match = rq->if_match,
                                  .value = value,
                                  .mark = mark };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_note_mark(rq->db, &in, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_NOTE_NOT_FOUND);
-    }
-    return err ? err : ch_reply_row(rq, rows, message);
+    return ch_reply_found(rq, err, rows, CH_E_NOTE_NOT_FOUND, message);
 }
 
 static ch_err_t *pin_note(ch_req_t *rq)

@@ -238,13 +238,10 @@ static const ch_fields_t id_out = {
 static ch_err_t *get_profile(ch_req_t *rq)
 {
     const sql_user_get_t in = { .id = rq->who->user_id };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_user_get(rq->db, &in, &rows);
 
-    if (!err && !ch_rows_count(rows)) { /* deleted a moment ago */
-        err = ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Your profile");
+    return ch_reply_found(rq, err, rows, CH_E_INVALID_TOKEN, "Your profile");
 }
 
 static ch_err_t *put_profile(ch_req_t *rq)
@@ -260,25 +257,20 @@ static ch_err_t *put_profile(ch_req_t *rq)
         .ip = rq->client_ip,
         .request_id = rq->request_id,
     };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_user_update(rq->db, &row, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_INVALID_TOKEN);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Profile updated");
+    return ch_reply_found(rq, err, rows, CH_E_INVALID_TOKEN,
+                          "Profile updated");
 }
 
 static ch_err_t *get_settings(ch_req_t *rq)
 {
     const sql_settings_get_t in = { .user_id = rq->who->user_id };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_settings_get(rq->db, &in, &rows);
 
-    if (!err && !ch_rows_count(rows)) {
-        err = ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Your settings");
+    return ch_reply_found(rq, err, rows, CH_E_INVALID_TOKEN, "Your settings");
 }
 
 /* The chosen word, NULL when the member was not given. */
@@ -310,13 +302,11 @@ static ch_err_t *put_settings(ch_req_t *rq)
         .conflict_strategy = CHOSEN(rq, conflict_strategy, strategies),
         .custom = in->custom,
     };
-    ch_rows_t *rows;
+    ch_rows_t *rows = NULL;
     ch_err_t *err = sql_settings_update(rq->db, &row, &rows);
 
-    if (!err) {
-        err = ch_reply_fault(rq, rows, CH_E_INVALID_TOKEN);
-    }
-    return err ? err : ch_reply_row(rq, rows, "Settings updated");
+    return ch_reply_found(rq, err, rows, CH_E_INVALID_TOKEN,
+                          "Settings updated");
 }
 
 static ch_err_t *list_sessions(ch_req_t *rq)

@@ -103,8 +103,8 @@ static const char *ints_literal(apr_pool_t *pool,
 
     literal[0] = '{';
     for (i = 0; i < ints->nelts; i++) {
-        at += (size_t)apr_snprintf(literal + at, size - at, "%s%" APR_INT64_T_FMT,
-                                   i ? "," : "",
+        at += (size_t)apr_snprintf(literal + at, size - at,
+                                   "%s%" APR_INT64_T_FMT, i ? "," : "",
                                    APR_ARRAY_IDX(ints, i, apr_int64_t));
     }
     literal[at] = '}';

@@ -295,7 +295,8 @@ ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
     else {
         cause = make_ready(home, conn);
     }
-    err = cause ? unavailable(pool, cause, conn->pg) : check_schema(pool, home);
+    err = cause ? unavailable(pool, cause, conn->pg)
+                : check_schema(pool, home);
     if (err) {
         ch_conn_give(home, conn);
     }

@@ -249,6 +249,15 @@ ch_err_t *ch_reply_fault(ch_req_t *rq, const ch_rows_t *rows,
     return err;
 }
 
+ch_err_t *ch_reply_found(ch_req_t *rq, ch_err_t *err, const ch_rows_t *rows,
+                         ch_code_e missing, const char *message)
+{
+    if (!err) {
+        err = ch_reply_fault(rq, rows, missing);
+    }
+    return err ? err : ch_reply_row(rq, rows, message);
+}
+
 /* --- lists ------------------------------------------------------------ */
 
 apr_int64_t ch_page_fetch(const ch_page_in_t *page)

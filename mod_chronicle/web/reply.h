@@ -70,6 +70,12 @@ ch_err_t *ch_reply_file(ch_req_t *rq, const char *dir, const char *name);
 ch_err_t *ch_reply_fault(ch_req_t *rq, const ch_rows_t *rows,
                          ch_code_e missing);
 
+/* The usual end of a handler: the statement's error, else what
+ * ch_reply_fault finds, else its first row. rows is not looked at when there
+ * is an error. */
+ch_err_t *ch_reply_found(ch_req_t *rq, ch_err_t *err, const ch_rows_t *rows,
+                         ch_code_e missing, const char *message);
+
 /* Turns an error into the reply, logs its cause. Called in one place. */
 void ch_reply_error(ch_req_t *rq, const ch_err_t *err);
 
