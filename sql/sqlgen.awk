@@ -21,8 +21,9 @@
 # A statement that writes nothing is marked as safe to repeat.
 #
 # "-- plan: custom" has a statement planned at each use, with the values at
-# hand. "-- batch" says that it is quick and only reads by key: it may share a
-# round trip, and a transaction, with other requests' statements.
+# hand. "-- batch [N]" says that it is quick and only reads: it may share a
+# round trip, and a transaction, with other requests' statements, of which it
+# fills N sixteenths (1 when not given).
 #
 # Text that several statements share is a fragment, used as {{its_name}}:
 #
@@ -155,7 +156,7 @@ pending != "" {
 /^-- variants: / { sub(/^-- variants: /, ""); variants($0); next }
 
 /^-- plan: custom/ { custom[n] = 1; next }
-/^-- batch/ { batch[n] = 1; next }
+/^-- batch/ { batch[n] = NF > 2 ? $3 : 1; next }
 
 /^-- error [0-9A-Z]+ / {
     e = ++nerrors[n]

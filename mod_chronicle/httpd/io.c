@@ -191,12 +191,37 @@ const ch_io_t ch_server_io = {
 
 /* --- sending ---------------------------------------------------------- */
 
+/* Whether an element of Accept-Encoding ("gzip;q=0.5") has weight. */
+static int has_weight(const char *element, size_t len)
+{
+    const char *at = memchr(element, '=', len);
+
+    if (!at) {
+        return 1;
+    }
+    for (at++; at < element + len; at++) {
+        if (*at >= '1' && *at <= '9') {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int takes_gzip(const ch_req_t *rq)
 {
-    const char *accept = ch_req_header(rq, "Accept-Encoding");
-    const char *at = accept ? strstr(accept, "gzip") : NULL;
+    const char *at = ch_req_header(rq, "Accept-Encoding");
 
-    return at && strncmp(at + 4, ";q=0", 4) != 0;
+    while (at && *at) {
+        size_t len;
+
+        at += strspn(at, " \t,");
+        len = strcspn(at, ",");
+        if (strncasecmp(at, "gzip", 4) == 0 && strchr(" \t;,", at[4])) {
+            return has_weight(at, len);
+        }
+        at += len;
+    }
+    return 0;
 }
 
 /* Long answers are compressed by mod_deflate where it is loaded and nobody

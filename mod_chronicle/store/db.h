@@ -23,7 +23,7 @@ typedef struct {
     int error_count;
     int repeatable; /* writes nothing: may be sent again */
     int custom;     /* planned at each use with its values */
-    int batch;      /* may share a round trip with others */
+    int batch;      /* sixteenths of a shared round trip; 0 = runs alone */
 } ch_sql_t;
 
 extern const ch_sql_t ch_sql_table[];

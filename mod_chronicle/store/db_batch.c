@@ -12,7 +12,7 @@
 
 #include <apr_thread_mutex.h>
 
-#define BATCH_MAX 16 /* statements that go together */
+#define BATCH_MAX 16 /* statements that go together, by their weight */
 
 typedef enum { JOB_QUEUED, JOB_DONE, JOB_LEADS } job_e;
 
@@ -93,12 +93,14 @@ static void wake(job_t *job, job_e state)
 /* Those who go along, the leader first. */
 static int take_along(ch_batch_t *batch, job_t *self, job_t **jobs)
 {
+    int weight = self->sql->batch;
     int count = 1;
 
     jobs[0] = self;
     apr_thread_mutex_lock(batch->mutex);
-    while (count < BATCH_MAX && batch->first) {
-        jobs[count++] = pop(batch);
+    while (batch->first && weight + batch->first->sql->batch <= BATCH_MAX) {
+        jobs[count] = pop(batch);
+        weight += jobs[count++]->sql->batch;
     }
     apr_thread_mutex_unlock(batch->mutex);
     return count;

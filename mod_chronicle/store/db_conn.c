@@ -72,8 +72,8 @@ ch_db_home_t *ch_db_home_make(apr_pool_t *pool, const ch_db_source_t *source,
     home->wait_ms = wait_ms;
     home->schema = -1;
     home->gate = ch_gate_make(pool, home->max);
-    /* half of the connections at most: the rest is for what takes longer */
-    home->batch = ch_batch_make(pool, home->max / 2);
+    /* one connection stays for what takes longer */
+    home->batch = ch_batch_make(pool, home->max - 1);
     return home->gate && home->batch ? home : NULL;
 }
 

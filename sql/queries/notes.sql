@@ -59,6 +59,7 @@ cur AS (
 
 -- name: note_page :many (user_id uuid, want_total bool, fetch int, skip int)
 -- variants: order = asc:asc|> desc:desc|< ; scope = live:IS~NULL trash:IS~NOT~NULL~AND~NOT~n.purged
+-- batch 4
 -- One of the first pages by time of change.
 SELECT t.total, p.*
 FROM {{note_total}}

@@ -184,7 +184,7 @@ serverSuite(
   'Virtual hosts',
   {
     vhosts: [
-      { name: 'first.example', lines: [] }, /* also the default */
+      { name: 'first.example', lines: [] } /* also the default */,
       { name: 'plain.example', lines: ['Chronicle Off'] },
       {
         name: 'second.example',

@@ -281,12 +281,16 @@ serverSuite('Headers', {}, (s) => {
       assert.equal(again.status, 304);
       assert.equal(ok(await alice.put(`/notes/${id}`, {}, { headers: { 'if-match': tag } })).version, 1);
     }
-    for (const accept of ['identity', 'gzip;q=0']) {
-      assert.equal(
-        (await alice.get(`/notes/${id}`, { headers: { 'accept-encoding': accept } })).headers['content-encoding'],
-        undefined,
-        accept,
-      );
+    for (const [accept, encoding] of [
+      ['identity', undefined],
+      ['gzip;q=0', undefined],
+      ['gzip; q=0.0', undefined],
+      ['gzip;q=0.5', 'gzip'],
+      ['br;q=1.0, gzip;q=0.8', 'gzip'],
+    ]) {
+      const res = await alice.get(`/notes/${id}`, { headers: { 'accept-encoding': accept } });
+      assert.equal(`${accept} -> ${res.headers['content-encoding']}`, `${accept} -> ${encoding}`);
+      assert.deepEqual(ok(res), ok(plain));
     }
     const small = await alice.get('/user/settings', { headers: { 'accept-encoding': 'gzip' } });
     assert.ok(Number(small.raw.length) < 1024);

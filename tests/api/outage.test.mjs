@@ -55,8 +55,7 @@ const allThere = async (s, done) => {
   assert.equal(rows.length, done.length, 'every acknowledged write is there');
 };
 const worksEverywhere = async (client) => {
-  const send = (n) =>
-    n % 2 ? client.get('/notes', { fresh: true }) : client.post('/notes', {}, { fresh: true });
+  const send = (n) => (n % 2 ? client.get('/notes', { fresh: true }) : client.post('/notes', {}, { fresh: true }));
   for (const res of await parallel(40, send)) assert.ok([200, 201].includes(res.status), res.text);
 };
 /** After an outage each child may go on refusing for a moment before it tries the database again. */

@@ -132,6 +132,7 @@ serverSuite('Lists', {}, (s) => {
     for (const query of [
       'sortBy=title',
       'sortBy=title&tag=even',
+      'sortBy=title&tag=odx',
       'tag=odd',
       'sortBy=title&tag=odd&sortOrder=asc',
       'sortBy=createdAt&tag=odd',

@@ -136,7 +136,10 @@ serverSuite('CORS and suspicious requests', { directives: [`ChronicleAllowedOrig
       assert.ok(decodeURIComponent(row.path).startsWith(path), row.path);
       assert.match(row.pattern, pattern);
       assert.ok(row.type);
-      const line = s.log().split('\n').filter((text) => text.includes(res.headers['x-request-id']) && text.includes('security'));
+      const line = s
+        .log()
+        .split('\n')
+        .filter((text) => text.includes(res.headers['x-request-id']) && text.includes('security'));
       assert.equal(line.length, 1);
     }
   });

@@ -121,7 +121,11 @@ export class Server {
       /* Slow unwinding, because httpd has no frame pointers, and suppressions go by function. */
       add('ASAN_OPTIONS', 'fast_unwind_on_malloc=0', `log_path=${this.asan}`);
       add('UBSAN_OPTIONS', 'print_stacktrace=1', `log_path=${this.asan}`);
-      add('LSAN_OPTIONS', 'print_suppressions=0', `suppressions=${fileURLToPath(new URL('lsan.supp', import.meta.url))}`);
+      add(
+        'LSAN_OPTIONS',
+        'print_suppressions=0',
+        `suppressions=${fileURLToPath(new URL('lsan.supp', import.meta.url))}`,
+      );
     }
     return vars;
   }
@@ -156,7 +160,7 @@ export class Server {
     this.child = spawn(env.httpd, ['-DFOREGROUND', '-f', this.conf], {
       env: this.processEnv(),
       stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true, /* prefork ends its children by a signal to the whole process group */
+      detached: true /* prefork ends its children by a signal to the whole process group */,
     });
     keepTrack(this.child.pid);
     this.exited = new Promise((resolve) => {
