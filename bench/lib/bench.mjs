@@ -7,11 +7,8 @@ import { measure, writeTokens } from './load.mjs';
 import { footprint } from './footprint.mjs';
 import { pgbench } from './pgbench.mjs';
 import { start, stop, stopAll } from './servers.mjs';
-import { grid, report } from './table.mjs';
+import { BUSY, grid, report } from './table.mjs';
 import { WORKLOADS, checkAnswers, sql } from './workloads.mjs';
-
-/* A measurement is doubtful when others had more of the machine than this. */
-const BUSY = 0.1;
 
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
 

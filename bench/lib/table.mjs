@@ -8,6 +8,9 @@ export function median(values) {
     : (sorted[half - 1] + sorted[half]) / 2;
 }
 
+/* A measurement is doubtful when others had more of the machine than this. */
+export const BUSY = 0.1;
+
 /* One record out of the rounds: the median of every number in it. */
 export function summary(rounds) {
   const result = {};
@@ -17,6 +20,7 @@ export function summary(rounds) {
     if (values.length > 0) result[key] = median(values);
   }
   const rates = rounds.map((round) => round.rate);
+  result.doubtful = rounds.some((round) => round.others > BUSY);
   result.spread = (Math.max(...rates) - Math.min(...rates)) / result.rate;
   return result;
 }
@@ -56,11 +60,12 @@ export function report(results) {
       const mark = target === undefined || ratio === undefined ? ''
         : ratio >= target ? 'ok' : 'short';
       if (mark) marks[mark]++;
+      const doubt = mark && (ours.doubtful || one.doubtful) ? '?' : '';
       rows.push([`  ${WORKLOADS[name].label ?? NAMES[server]}`, show(one.rate),
         show(one.spread * 50), one.cpu === undefined ? '-'
           : show(one.cpu + one.dbCpu), show(one.cpu), show(one.dbCpu),
         show(one.p50, 2), show(one.p99, 2), show(ratio, 2),
-        target === undefined ? '' : `>= ${target}`, mark]);
+        target === undefined ? '' : `>= ${target}`, mark + doubt]);
     }
   }
   return { text: grid(rows), marks };

@@ -68,7 +68,6 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "CH1013: cannot make shared memory");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    ap_add_version_component(pconf, "mod_chronicle/" CH_VERSION);
     return OK;
 }
 
