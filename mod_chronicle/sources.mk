@@ -41,6 +41,7 @@ chronicle_core_sources = \
 	mod_chronicle/store/idem.c \
 	mod_chronicle/store/limit.c \
 	mod_chronicle/store/seat.c \
+	mod_chronicle/store/waiter.c \
 	mod_chronicle/web/bind.c \
 	mod_chronicle/web/cors.c \
 	mod_chronicle/web/openapi.c \
@@ -105,6 +106,7 @@ chronicle_headers = \
 	mod_chronicle/store/idem.h \
 	mod_chronicle/store/limit.h \
 	mod_chronicle/store/seat.h \
+	mod_chronicle/store/waiter.h \
 	mod_chronicle/web/bind.h \
 	mod_chronicle/web/field.h \
 	mod_chronicle/web/openapi.h \

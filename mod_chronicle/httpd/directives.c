@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "httpd/config.h"
+#include "store/limit.h"
 
 #define AT(member) (void *)APR_OFFSETOF(ch_settings_t, member)
 #define SCOPE RSRC_CONF
@@ -210,7 +211,7 @@ static const char *set_rate(cmd_parms *cmd, void *dir, const char *name,
     if (*end == '/') {
         seconds = apr_strtoi64(end + 1, &end, 10);
     }
-    if (*end || limit < 1 || limit > 1000000000 || seconds < 1
+    if (*end || limit < 1 || limit > CH_LIMIT_MAX || seconds < 1
         || seconds > 86400 * 366) {
         return wrong(cmd, "must be <requests>/<seconds> or off");
     }

@@ -7,33 +7,28 @@
  * does. */
 #include "store/db_batch.h"
 
-#include <errno.h>
-#include <semaphore.h>
-
 #include <apr_thread_mutex.h>
+
+#include "store/waiter.h"
 
 #define BATCH_MAX 16 /* statements that go together, by their weight */
 
 typedef enum { JOB_QUEUED, JOB_DONE, JOB_LEADS } job_e;
 
-/* One statement; lives on its thread's stack. */
-typedef struct job_t job_t;
-
-struct job_t {
-    job_t *next;
+/* One statement, on its thread's stack. */
+typedef struct {
+    ch_waiter_t waiter;
     const ch_sql_t *sql;
     const ch_encoded_t *in;
     PGresult *res;
     job_e state;
-    sem_t wake;
-};
+} job_t;
 
 struct ch_batch_t {
     apr_thread_mutex_t *mutex;
     int leaders;
     int leaders_max;
-    job_t *first;
-    job_t **last;
+    ch_waiters_t queue;
 };
 
 ch_batch_t *ch_batch_make(apr_pool_t *pool, int leaders)
@@ -41,7 +36,7 @@ ch_batch_t *ch_batch_make(apr_pool_t *pool, int leaders)
     ch_batch_t *batch = apr_pcalloc(pool, sizeof(*batch));
 
     batch->leaders_max = leaders > 0 ? leaders : 1;
-    batch->last = &batch->first;
+    ch_waiters_init(&batch->queue);
     if (apr_thread_mutex_create(&batch->mutex, APR_THREAD_MUTEX_DEFAULT, pool)
         != APR_SUCCESS) {
         return NULL;
@@ -50,19 +45,6 @@ ch_batch_t *ch_batch_make(apr_pool_t *pool, int leaders)
 }
 
 /* --- the queue -------------------------------------------------------- */
-
-static job_t *pop(ch_batch_t *batch)
-{
-    job_t *job = batch->first;
-
-    if (job) {
-        batch->first = job->next;
-        if (!batch->first) {
-            batch->last = &batch->first;
-        }
-    }
-    return job;
-}
 
 /* Becomes a leader, or waits for one's result or for one's turn to lead. */
 static void join(ch_batch_t *batch, job_t *self)
@@ -74,20 +56,17 @@ static void join(ch_batch_t *batch, job_t *self)
         apr_thread_mutex_unlock(batch->mutex);
         return;
     }
-    sem_init(&self->wake, 0, 0);
-    *batch->last = self;
-    batch->last = &self->next;
+    ch_waiters_push(&batch->queue, &self->waiter);
     apr_thread_mutex_unlock(batch->mutex);
     /* no time limit of its own: a leader's wait for a connection has one, and
      * so have statements */
-    while (sem_wait(&self->wake) != 0 && errno == EINTR) {
-    }
+    ch_waiter_sleep(&self->waiter, -1);
 }
 
 static void wake(job_t *job, job_e state)
 {
     job->state = state;
-    sem_post(&job->wake);
+    ch_waiter_wake(&job->waiter);
 }
 
 /* Those who go along, the leader first. */
@@ -95,12 +74,15 @@ static int take_along(ch_batch_t *batch, job_t *self, job_t **jobs)
 {
     int weight = self->sql->batch;
     int count = 1;
+    job_t *next;
 
     jobs[0] = self;
     apr_thread_mutex_lock(batch->mutex);
-    while (batch->first && weight + batch->first->sql->batch <= BATCH_MAX) {
-        jobs[count] = pop(batch);
-        weight += jobs[count++]->sql->batch;
+    while ((next = (job_t *)batch->queue.first)
+           && weight + next->sql->batch <= BATCH_MAX) {
+        ch_waiters_pop(&batch->queue);
+        weight += next->sql->batch;
+        jobs[count++] = next;
     }
     apr_thread_mutex_unlock(batch->mutex);
     return count;
@@ -111,7 +93,7 @@ static void pass_on(ch_batch_t *batch)
     job_t *next;
 
     apr_thread_mutex_lock(batch->mutex);
-    next = pop(batch);
+    next = (job_t *)ch_waiters_pop(&batch->queue);
     if (!next) {
         batch->leaders--;
     }

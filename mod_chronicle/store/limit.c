@@ -9,8 +9,15 @@
 #define BUCKETS 16384 /* power of two */
 #define WAYS 8
 
-/* state: end of the window (seconds, high half) and count (low half) in one
- * word, so that one compare-and-swap decides both. */
+/* state: end of the window (ticks of 1/16 second, the upper 36 bits: good
+ * until 2106) and count (the lower 28) in one word, so that one
+ * compare-and-swap decides both. */
+#define TICKS 16
+#define COUNT_BITS 28
+#define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
+
+_Static_assert(CH_LIMIT_MAX < COUNT_MASK, "the count has room for any limit");
+
 typedef struct {
     apr_uint64_t key; /* 0 = never used */
     apr_uint64_t state;
@@ -41,9 +48,9 @@ static int swap(apr_uint64_t *word, apr_uint64_t from, apr_uint64_t to)
                                        __ATOMIC_ACQUIRE);
 }
 
-static apr_uint32_t ends(apr_uint64_t state)
+static apr_uint64_t ends(apr_uint64_t state)
 {
-    return (apr_uint32_t)(state >> 32);
+    return state >> COUNT_BITS;
 }
 
 /* The slot to give to a new key: a window that is over, else the one that
@@ -86,11 +93,10 @@ static slot_t *find(slot_t *bucket, apr_uint64_t key)
 ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
                                 int seconds)
 {
-    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now());
-    apr_uint64_t hash, old, new;
+    apr_uint64_t now = (apr_uint64_t)apr_time_now() * TICKS / APR_USEC_PER_SEC;
+    apr_uint64_t hash, old, new, count;
     ch_limit_state_t out = { .limit = limit, .remaining = limit,
                              .reset = seconds };
-    apr_uint32_t count;
     slot_t *slot;
 
     if (!table) {
@@ -101,18 +107,18 @@ ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
     do {
         old = load(&slot->state);
         if (ends(old) <= now) {
-            new = ((apr_uint64_t)now + (apr_uint32_t)seconds) << 32 | 1;
+            new = (now + (apr_uint64_t)seconds * TICKS) << COUNT_BITS | 1;
         }
-        else if ((apr_uint32_t)old > (apr_uint32_t)limit) {
+        else if ((old & COUNT_MASK) > (apr_uint64_t)limit) {
             new = old; /* refused already: stays, and cannot overflow */
         }
         else {
             new = old + 1;
         }
     } while (new != old && !swap(&slot->state, old, new));
-    count = (apr_uint32_t)new;
-    out.refused = count > (apr_uint32_t)limit;
+    count = new & COUNT_MASK;
+    out.refused = count > (apr_uint64_t)limit;
     out.remaining = out.refused ? 0 : limit - (int)count;
-    out.reset = (int)(ends(new) - now);
+    out.reset = (int)((ends(new) - now + TICKS - 1) / TICKS);
     return out;
 }

@@ -5,6 +5,8 @@
 
 #include "chronicle.h"
 
+#define CH_LIMIT_MAX 200000000 /* the largest limit */
+
 typedef struct {
     int limit;     /* requests allowed in a window */
     int remaining; /* 0 or more */

@@ -82,6 +82,7 @@ cat >"$scratch/libraries" <<'END'
 ^openssl\/ base/seal.c
 ^libpq-fe\.h$ store/db_conn.h
 ^libpq-events\.h$ store/db_conn.c
+^semaphore\.h$ store/waiter.h
 ^curl\/ net/out.c
 ^hiredis\/ store/redis.c
 ^wslay\/ realtime/ws.c
