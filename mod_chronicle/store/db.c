@@ -19,6 +19,7 @@ struct ch_db_t {
     ch_conn_t conn; /* of the open transaction */
     int depth;      /* of nested begins */
     int failed;     /* an inner one was rolled back */
+    int done;       /* statements in it so far */
     apr_time_t elapsed;
     int statements;
 };
@@ -268,13 +269,36 @@ static int may_repeat(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
     return 0;
 }
 
-/* Inside a transaction: once, on its connection. Only "not prepared" may be
- * mended there, and only when it did not spoil the transaction. */
+/* The transaction begins again on its connection, with nothing prepared. */
+static int begin_again(ch_db_t *db)
+{
+    PQclear(PQexec(db->conn.pg, "ROLLBACK"));
+    ch_conn_forget(&db->conn);
+    PQclear(PQexec(db->conn.pg, "BEGIN"));
+    return PQtransactionStatus(db->conn.pg) == PQTRANS_INTRANS;
+}
+
+/* Inside a transaction: once, on its connection. Only "not prepared" can be
+ * mended, and only when nothing was done yet. */
 static ch_err_t *run_inside(ch_db_t *db, const ch_sql_t *sql,
                             const ch_encoded_t *in, PGresult **res)
 {
-    if (run_once(&db->conn, sql, in, res) == RUN_DONE) {
+    ch_run_e run = run_once(&db->conn, sql, in, res);
+
+    if (run == RUN_UNPREPARED && !db->done) {
+        PQclear(*res);
+        *res = NULL;
+        run = begin_again(db) ? run_once(&db->conn, sql, in, res) : RUN_LOST;
+    }
+    if (run == RUN_DONE) {
+        db->done++;
         return NULL;
+    }
+    if (run == RUN_UNPREPARED) {
+        db->conn.stale = 1;
+        return ch_err_cause(db->pool, CH_E_DATABASE_ERROR,
+                            "database: %s: was dropped in a transaction",
+                            sql->name);
     }
     return error_of(db->pool, sql, *res, db->conn.pg);
 }
@@ -418,6 +442,7 @@ ch_err_t *ch_db_begin(ch_db_t *db)
     }
     db->depth = 1;
     db->failed = 0;
+    db->done = 0;
     return NULL;
 }
 

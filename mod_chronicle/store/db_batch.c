@@ -13,7 +13,7 @@
 
 #define BATCH_MAX 16 /* statements that go together, by their weight */
 
-typedef enum { JOB_QUEUED, JOB_DONE, JOB_LEADS } job_e;
+typedef enum { JOB_QUEUED, JOB_DONE, JOB_FAILED, JOB_LEADS } job_e;
 
 /* One statement, on its thread's stack. */
 typedef struct {
@@ -219,27 +219,35 @@ static void run_batch(const ch_conn_t *conn, job_t **jobs, int count)
     }
 }
 
+/* No connection: nobody who queues shall wait for one all over again. */
+static void fail_all(ch_batch_t *batch)
+{
+    job_t *next;
+
+    apr_thread_mutex_lock(batch->mutex);
+    batch->leaders--;
+    while ((next = (job_t *)ch_waiters_pop(&batch->queue))) {
+        wake(next, JOB_FAILED);
+    }
+    apr_thread_mutex_unlock(batch->mutex);
+}
+
 static ch_err_t *lead(apr_pool_t *pool, ch_db_home_t *home,
                       ch_batch_t *batch, job_t *self)
 {
     job_t *jobs[BATCH_MAX];
     ch_conn_t conn;
     ch_err_t *err = ch_conn_take(pool, home, &conn);
-    int count, i;
 
-    /* only now: who came while we waited for the connection goes along */
-    count = take_along(batch, self, jobs);
     if (err) {
-        for (i = 1; i < count; i++) {
-            wake(jobs[i], JOB_DONE);
-        }
+        fail_all(batch);
+        return err;
     }
-    else {
-        run_batch(&conn, jobs, count);
-        ch_conn_give(home, &conn);
-    }
+    /* only now: who came while we waited for the connection goes along */
+    run_batch(&conn, jobs, take_along(batch, self, jobs));
+    ch_conn_give(home, &conn);
     pass_on(batch);
-    return err;
+    return NULL;
 }
 
 ch_err_t *ch_batch_run(apr_pool_t *pool, ch_db_home_t *home,
@@ -252,6 +260,10 @@ ch_err_t *ch_batch_run(apr_pool_t *pool, ch_db_home_t *home,
     join(batch, &self);
     if (self.state == JOB_LEADS) {
         err = lead(pool, home, batch, &self);
+    }
+    else if (self.state == JOB_FAILED) {
+        err = ch_err_cause(pool, CH_E_DATABASE_ERROR,
+                           "database: no connection for a batch");
     }
     *res = self.res;
     return err;

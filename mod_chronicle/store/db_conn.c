@@ -140,6 +140,23 @@ static int settle(const ch_conn_t *conn)
                      "SET plan_cache_mode = force_generic_plan");
 }
 
+static int is_setting(const ch_conn_t *conn, const char *name,
+                      const char *value)
+{
+    const char *now = PQparameterStatus(conn->pg, name);
+
+    return now && strncmp(now, value, strlen(value)) == 0;
+}
+
+/* Whether nobody (a pooler, a RESET) took our settings back; libpq knows
+ * without asking. */
+static int has_settings(const ch_conn_t *conn)
+{
+    return is_setting(conn, "TimeZone", "UTC")
+           && is_setting(conn, "DateStyle", "ISO")
+           && is_setting(conn, "client_encoding", "UTF8");
+}
+
 int ch_conn_plan(const ch_conn_t *conn, int custom)
 {
     conn_state_t *state = state_of(conn);
@@ -221,11 +238,12 @@ static const char *set_up(ch_db_home_t *home, const ch_conn_t *conn)
 {
     conn_state_t *state = state_of(conn);
 
-    if (!state->ready) {
+    if (!state->ready || !has_settings(conn)) {
         if (!settle(conn)) {
             return "cannot set up the session";
         }
         state->ready = 1;
+        state->custom = 0;
     }
     return look_at_schema(home, conn) ? NULL : "cannot read the schema";
 }
@@ -283,6 +301,7 @@ ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
     if (!ch_gate_enter(home->gate, home->wait_ms)) {
         return unavailable(pool, "all connections are busy", NULL);
     }
+    conn->stale = 0;
     conn->pg = home->source->open(home->ctx, pool, &conn->handle, &conn_pool);
     if (!conn->pg) {
         note_away(home);
@@ -309,6 +328,9 @@ void ch_conn_give(ch_db_home_t *home, ch_conn_t *conn)
 
     if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR) {
         PQclear(PQexec(conn->pg, "ROLLBACK"));
+    }
+    if (conn->stale) {
+        ch_conn_forget(conn);
     }
     /* whatever is still not idle is reset by the next one that takes it */
     home->source->close(home->ctx, conn->handle);
@@ -384,5 +406,6 @@ void ch_conn_forget(const ch_conn_t *conn)
     conn_state_t *state = state_of(conn);
 
     PQclear(PQexec(conn->pg, "DEALLOCATE ALL"));
+    state->ready = 0; /* who dropped them may have dropped settings, too */
     memset(state->prepared, 0, state->prepared_size);
 }

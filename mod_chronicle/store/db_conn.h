@@ -9,6 +9,7 @@
 typedef struct {
     PGconn *pg;
     void *handle; /* the source's */
+    int stale;    /* forget what is prepared once it is given back */
 } ch_conn_t;
 
 /* Waits for a place, takes a connection and makes it ready: alive, in UTC,

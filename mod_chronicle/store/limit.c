@@ -53,48 +53,50 @@ static apr_uint64_t ends(apr_uint64_t state)
     return state >> COUNT_BITS;
 }
 
-/* The slot to give to a new key: a window that is over, else the one that
- * ends first. */
-static slot_t *oldest(slot_t *bucket)
+static apr_uint64_t clock_ticks(void)
 {
-    slot_t *best = &bucket[0];
-    int i;
-
-    for (i = 1; i < WAYS; i++) {
-        if (ends(load(&bucket[i].state)) < ends(load(&best->state))) {
-            best = &bucket[i];
-        }
-    }
-    return best;
+    return (apr_uint64_t)apr_time_now() * TICKS / APR_USEC_PER_SEC;
 }
 
-static slot_t *find(slot_t *bucket, apr_uint64_t key)
+/* The slot of a key; a new one takes the slot whose window ends first, which
+ * as a rule is over. All that is decided rests on one pass, and in it a
+ * slot's window is read before its key: whoever takes a slot sets the key
+ * first, so two that come with the same new key choose the same slot, and
+ * one of them loses the swap and looks again. */
+static slot_t *find(slot_t *bucket, apr_uint64_t key, apr_uint64_t now)
 {
     for (;;) {
-        slot_t *slot;
-        apr_uint64_t old;
+        apr_uint64_t best_state = 0, best_key = 0;
+        slot_t *best = NULL;
         int i;
 
         for (i = 0; i < WAYS; i++) {
-            if (load(&bucket[i].key) == key) {
+            apr_uint64_t state = load(&bucket[i].state);
+            apr_uint64_t holder = load(&bucket[i].key);
+
+            if (holder == key) {
                 return &bucket[i];
             }
+            if (!best || ends(state) < ends(best_state)) {
+                best = &bucket[i];
+                best_state = state;
+                best_key = holder;
+            }
         }
-        slot = oldest(bucket);
-        old = load(&slot->key);
-        if (old != key && swap(&slot->key, old, key)) {
-            __atomic_store_n(&slot->state, 0, __ATOMIC_RELEASE);
-            return slot;
+        if (swap(&best->key, best_key, key)) {
+            if (ends(best_state) > now) { /* the bucket is overfull */
+                swap(&best->state, best_state, 0);
+            }
+            return best;
         }
-        /* somebody took it meanwhile, perhaps for this very key: look again */
+        /* somebody took it meanwhile, perhaps for this very key */
     }
 }
 
 ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
                                 int seconds)
 {
-    apr_uint64_t now = (apr_uint64_t)apr_time_now() * TICKS / APR_USEC_PER_SEC;
-    apr_uint64_t hash, old, new, count;
+    apr_uint64_t now, hash, old, new, count;
     ch_limit_state_t out = { .limit = limit, .remaining = limit,
                              .reset = seconds };
     slot_t *slot;
@@ -103,7 +105,8 @@ ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
         return out;
     }
     hash = apr_siphash24(key, len, seed) | 1;
-    slot = find(table[(hash >> 8) & (BUCKETS - 1)], hash);
+    slot = find(table[(hash >> 8) & (BUCKETS - 1)], hash, clock_ticks());
+    now = clock_ticks(); /* not older than that of whoever took the slot */
     do {
         old = load(&slot->state);
         if (ends(old) <= now) {

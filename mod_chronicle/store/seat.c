@@ -103,18 +103,22 @@ static void unlock_slot(slot_t *slot)
     __atomic_fetch_add(&slot->seq, 1, __ATOMIC_RELEASE);
 }
 
-/* The key's own slot, else the one that goes stale first. */
+/* The key's own slot, else the one that goes stale first; not one that is
+ * being written, whose writer may be dead. NULL when all four are. */
 static slot_t *slot_for(const unsigned char key[16])
 {
     slot_t *bucket = bucket_of(key);
-    slot_t *best = &bucket[0];
+    slot_t *best = NULL;
     int i;
 
     for (i = 0; i < WAYS; i++) {
+        if (__atomic_load_n(&bucket[i].seq, __ATOMIC_ACQUIRE) & 1) {
+            continue;
+        }
         if (memcmp(bucket[i].key, key, 16) == 0) {
             return &bucket[i];
         }
-        if (bucket[i].fresh_until < best->fresh_until) {
+        if (!best || bucket[i].fresh_until < best->fresh_until) {
             best = &bucket[i];
         }
     }
@@ -130,7 +134,7 @@ void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
         return;
     }
     slot = slot_for(key);
-    if (!lock_slot(slot)) {
+    if (!slot || !lock_slot(slot)) {
         return;
     }
     /* The slot is ours, so a drop that comes now waits for it; one that came

@@ -30,10 +30,12 @@ int ch_bind_int(const char *text, size_t len, apr_int64_t *out)
         return 0;
     }
     for (; at < len; at++) {
-        if (text[at] < '0' || text[at] > '9'
-            || __builtin_mul_overflow(number, 10, &number)
-            || __builtin_add_overflow(number, text[at] - '0', &number)) {
+        if (text[at] < '0' || text[at] > '9') {
             return 0;
+        }
+        if (__builtin_mul_overflow(number, 10, &number)
+            || __builtin_add_overflow(number, text[at] - '0', &number)) {
+            number = APR_INT64_MAX; /* stays there: times 10 overflows */
         }
     }
     *out = text[0] == '-' ? -number : number;
@@ -388,7 +390,7 @@ void ch_bind_json(ch_bind_t *bind, const ch_json_t *value)
     }
     if (type == CH_T_INT && ch_json_type(value) == CH_JSON_REAL
         && (ch_json_number(value) >= 0x1p63
-            || ch_json_number(value) < -0x1p63)) {
+            || ch_json_number(value) <= -0x1p63)) {
         put_int(bind, ch_json_number(value) > 0 ? APR_INT64_MAX
                                                 : APR_INT64_MIN);
     }

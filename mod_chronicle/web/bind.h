@@ -27,7 +27,8 @@ void ch_bind_null(ch_bind_t *bind);
 void ch_bind_fault(ch_bind_t *bind, ch_detail_e code, const char *format, ...)
     CH_PRINTF(3, 4);
 
-/* Decimal digits with an optional minus, nothing else: 1 and *out, or 0. */
+/* Decimal digits with an optional minus, nothing else: 1 and *out, or 0. What
+ * passes 64 bits becomes the largest number of its sign. */
 int ch_bind_int(const char *text, size_t len, apr_int64_t *out);
 
 #endif

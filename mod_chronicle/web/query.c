@@ -34,8 +34,11 @@ static int next_byte(const char *text, size_t len, size_t *at,
     }
     high = hex_value(text[*at]);
     low = hex_value(text[*at + 1]);
+    if (high < 0 || low < 0) {
+        return -1; /* the "%" alone: what follows is looked at, too */
+    }
     *at += 2;
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
+    return high * 16 + low;
 }
 
 char *ch_query_decode(apr_pool_t *pool, const char *text, size_t len,

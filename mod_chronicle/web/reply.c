@@ -132,14 +132,22 @@ void ch_reply_write_row(ch_buf_t *buf, const ch_fields_t *out,
 
 /* --- conditional requests --------------------------------------------- */
 
-/* Whether If-None-Match names this tag (weak comparison; a "-gzip" that a
- * compressing filter put in is not part of it). */
+/* Whether a quoted tag of a header is ours; a "-gzip" that a compressing
+ * filter put in is not part of it. */
+static int is_same_tag(const char *tag, size_t len, const char *etag)
+{
+    size_t own = strlen(etag) - 1; /* without the closing quote */
+
+    return len > own && strncmp(tag, etag, own) == 0
+           && (len == own + 1
+               || (len == own + 6 && strncmp(tag + own, "-gzip", 5) == 0));
+}
+
+/* Whether If-None-Match names this tag (weak comparison). */
 static int none_match_hits(const char *header, const char *etag)
 {
-    size_t etag_len = strlen(etag) - 2; /* without quotes */
-
-    while (*header) {
-        size_t len;
+    for (;;) {
+        const char *end;
 
         header += strspn(header, " \t,");
         if (*header == '*') {
@@ -148,18 +156,15 @@ static int none_match_hits(const char *header, const char *etag)
         if (strncmp(header, "W/", 2) == 0) {
             header += 2;
         }
-        len = strcspn(header, ",");
-        if (*header == '"' && len > etag_len + 1
-            && strncmp(header + 1, etag + 1, etag_len) == 0) {
-            const char *rest = header + 1 + etag_len;
-
-            if (*rest == '"' || strncmp(rest, "-gzip\"", 6) == 0) {
-                return 1;
-            }
+        end = *header == '"' ? strchr(header + 1, '"') : NULL;
+        if (!end) {
+            return 0; /* the end, or no list of tags */
         }
-        header += len;
+        if (is_same_tag(header, (size_t)(end + 1 - header), etag)) {
+            return 1;
+        }
+        header = end + 1;
     }
-    return 0;
 }
 
 /* Sets the ETag of a versioned answer; 1 when the client has it already. */

@@ -40,8 +40,12 @@ static const char *find_pattern(apr_pool_t *pool, const char *text,
     return NULL;
 }
 
-static int is_search(const char *name)
+static int is_search(ch_req_t *rq, const char *text, size_t len)
 {
+    int broken = 0;
+    const char *name =
+        ch_query_decode(rq->pool, text, len, 1, &len, &broken);
+
     return strcmp(name, "q") == 0 || strcmp(name, "search") == 0;
 }
 
@@ -72,7 +76,7 @@ static const char *test_args(ch_req_t *rq)
         size_t skip = name_len < len ? name_len + 1 : len;
         const char *found;
 
-        if (!is_search(apr_pstrmemdup(rq->pool, args, name_len))) {
+        if (!is_search(rq, args, name_len)) {
             found = test_encoded(rq, args + skip, len - skip, 1);
             if (found) {
                 return found;

@@ -97,10 +97,6 @@ static void check_pair(ch_req_t *rq, ch_bind_t *bind, const ch_pair_t *pair)
     if (!row) {
         ch_bind_fault(bind, CH_D_UNKNOWN_FIELD, "unknown parameter");
     }
-    else if (pair->broken) {
-        ch_bind_fault(bind, CH_D_INVALID_FORMAT,
-                      "must be percent-encoded UTF-8");
-    }
     else if (!pair->len && !(row->flags & CH_KEEP_EMPTY)) {
         return; /* an empty value counts as absent */
     }
@@ -109,6 +105,11 @@ static void check_pair(ch_req_t *rq, ch_bind_t *bind, const ch_pair_t *pair)
     }
     else {
         rq->query_given |= UINT64_C(1) << index;
+        if (pair->broken) {
+            ch_bind_fault(bind, CH_D_INVALID_FORMAT,
+                          "must be percent-encoded UTF-8");
+            return;
+        }
         ch_bind_query(bind, pair->value, pair->len);
     }
 }
@@ -257,7 +258,7 @@ static void read_if_match(ch_req_t *rq)
                               "\"", NULL);
             tag_len -= 5;
         }
-        if (tag_len > 3 && strncmp(tag, "\"v", 2) == 0
+        if (tag_len > 3 && strncmp(tag, "\"v", 2) == 0 && tag[2] != '0'
             && tag[tag_len - 1] == '"'
             && ch_bind_int(tag + 2, tag_len - 3, &version)
             && version <= APR_INT32_MAX) {
