@@ -39,6 +39,9 @@ export function grid(rows) {
     .join('  ').trimEnd()).join('\n');
 }
 
+/* Microseconds of processor time per request, PostgreSQL's with it. */
+const effort = (one) => one.cpu + one.dbCpu;
+
 const NAMES = {
   ours: 'mod_chronicle', express: 'Express 4 + pg',
   fastify: 'Fastify 4 + postgres.js', pgbench: 'pgbench, same SQL',
@@ -47,7 +50,7 @@ const NAMES = {
 /* results: {workload: {server: [round, …]}} */
 export function report(results) {
   const rows = [['', 'req/s', '+-%', 'CPU us', '= server', '+ PG', 'p50 ms',
-    'p99 ms', 'ours/x', 'target', '']];
+    'p99 ms', 'CPU x/ours', 'ours/x', 'target', '']];
   const marks = { ok: 0, short: 0 };
   for (const [name, servers] of Object.entries(results)) {
     rows.push([`${WORKLOADS[name].title}`]);
@@ -62,9 +65,11 @@ export function report(results) {
       if (mark) marks[mark]++;
       const doubt = mark && (ours.doubtful || one.doubtful) ? '?' : '';
       rows.push([`  ${WORKLOADS[name].label ?? NAMES[server]}`, show(one.rate),
-        show(one.spread * 50), one.cpu === undefined ? '-'
-          : show(one.cpu + one.dbCpu), show(one.cpu), show(one.dbCpu),
-        show(one.p50, 2), show(one.p99, 2), show(ratio, 2),
+        show(one.spread * 50), show(one.cpu && effort(one)),
+        show(one.cpu), show(one.dbCpu),
+        show(one.p50, 2), show(one.p99, 2),
+        show(ratio && one.cpu && effort(one) / effort(ours), 2),
+        show(ratio, 2),
         target === undefined ? '' : `>= ${target}`, mark + doubt]);
     }
   }
