@@ -7,9 +7,10 @@
 #define BUCKETS 8192 /* power of two */
 #define WAYS 4
 
-/* seq is odd while the slot is being written. A writer that died there
- * leaves an odd number: the slot is then never read again, which costs one
- * slot and nothing else. */
+/* seq is odd while the slot is being written. Who drops entries does not wait
+ * for a writer but adds 2, which tells him that what he writes is out of date.
+ * A writer that died leaves an odd number: the slot is then never read again,
+ * which costs one slot and nothing else. */
 typedef struct {
     apr_uint32_t seq;
     apr_uint32_t fresh_until; /* seconds; 0 = empty */
@@ -89,18 +90,33 @@ apr_uint64_t ch_seat_epoch(void)
     return room ? __atomic_load_n(&room->epoch, __ATOMIC_SEQ_CST) : 0;
 }
 
-static int lock_slot(slot_t *slot)
+static apr_uint32_t seq_of(const slot_t *slot)
 {
-    apr_uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
-
-    return !(seq & 1)
-           && __atomic_compare_exchange_n(&slot->seq, &seq, seq + 1, 0,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return __atomic_load_n(&slot->seq, __ATOMIC_SEQ_CST);
 }
 
-static void unlock_slot(slot_t *slot)
+static int swap_seq(slot_t *slot, apr_uint32_t from, apr_uint32_t to)
 {
-    __atomic_fetch_add(&slot->seq, 1, __ATOMIC_RELEASE);
+    return __atomic_compare_exchange_n(&slot->seq, &from, to, 0,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Takes a slot for writing: its new, odd seq, or 0 when somebody has it. */
+static apr_uint32_t lock_slot(slot_t *slot)
+{
+    apr_uint32_t seq = seq_of(slot);
+
+    return !(seq & 1) && swap_seq(slot, seq, seq + 1) ? seq + 1 : 0;
+}
+
+/* Lets go of it. If something was dropped meanwhile, what was written may be
+ * older than that, and goes. */
+static void unlock_slot(slot_t *slot, apr_uint32_t seq)
+{
+    while (!swap_seq(slot, seq, seq + 1)) {
+        slot->fresh_until = 0;
+        seq = seq_of(slot);
+    }
 }
 
 /* The key's own slot, else the one that goes stale first; not one that is
@@ -128,43 +144,51 @@ static slot_t *slot_for(const unsigned char key[16])
 void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
                  apr_uint64_t epoch)
 {
+    apr_uint32_t seq;
     slot_t *slot;
 
     if (!room) {
         return;
     }
     slot = slot_for(key);
-    if (!slot || !lock_slot(slot)) {
+    seq = slot ? lock_slot(slot) : 0;
+    if (!seq) {
         return;
     }
-    /* The slot is ours, so a drop that comes now waits for it; one that came
+    /* The slot is ours: a drop that comes from now on marks it, one that came
      * before has moved the epoch. */
     if (ch_seat_epoch() == epoch) {
         memcpy(slot->key, key, 16);
         slot->seat = *seat;
         slot->fresh_until = now_seconds() + CH_SEAT_SECONDS;
     }
-    unlock_slot(slot);
+    unlock_slot(slot, seq);
 }
 
-/* Empties a slot if it holds this id. A writer that is in the slot may have
- * looked at the epoch before it moved, so it is waited for; it needs a few
- * nanoseconds, and one that never lets go is dead and its slot unreadable. */
+/* Empties a slot if it holds this id. One that is being written may be about
+ * to: its writer, who may have looked at the epoch before it moved, is told. */
 static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
 {
-    int tries;
+    for (;;) {
+        apr_uint32_t seq = seq_of(slot);
 
-    for (tries = 0; tries < 100000; tries++) {
-        if (__atomic_load_n(&slot->seq, __ATOMIC_SEQ_CST) & 1) {
+        if (seq & 1) {
+            if (swap_seq(slot, seq, seq + 2)) {
+                return;
+            }
             continue;
         }
         if (!slot->fresh_until
             || memcmp((const char *)&slot->seat + offset, id, 16) != 0) {
-            return;
+            if (seq_of(slot) == seq) {
+                return; /* nobody wrote while we looked */
+            }
+            continue;
         }
-        if (lock_slot(slot)) {
+        seq = lock_slot(slot);
+        if (seq) {
             slot->fresh_until = 0;
-            unlock_slot(slot);
+            unlock_slot(slot, seq);
             return;
         }
     }

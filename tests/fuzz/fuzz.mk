@@ -3,8 +3,11 @@
 # in tests/fuzz/seeds/json/.
 chronicle_fuzzers = \
 	tests/fuzz/fuzz_clock \
+	tests/fuzz/fuzz_cookie \
 	tests/fuzz/fuzz_cursor \
+	tests/fuzz/fuzz_fields \
 	tests/fuzz/fuzz_html \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_jwt \
+	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_refresh
