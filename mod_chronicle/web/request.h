@@ -88,7 +88,6 @@ struct ch_req_t {
     const ch_json_t *json;
     const char *filter_key;       /* query without paging, for cursors */
     const apr_array_header_t *if_match; /* of apr_int64_t; NULL = any */
-    int if_match_any;             /* If-Match: * */
     const char *canonical;        /* path, without aliases */
     const char *idem_key;         /* NULL = none */
     ch_db_t *db;

@@ -239,8 +239,8 @@ static void read_if_match(ch_req_t *rq)
     }
     text += strspn(text, " \t");
     if (strcmp(text, "*") == 0) {
-        rq->if_match_any = 1;
-        return;
+        return; /* any version, as without the header: what is not there is
+                 * refused by its own code first */
     }
     versions = apr_array_make(rq->pool, 2, sizeof(apr_int64_t));
     while (*text) {
