@@ -4,6 +4,7 @@
 #include "ch_rows.h"
 
 #include "auth/auth.h"
+#include "auth/known.h"
 #include "base/seal.h"
 #include "store/seat.h"
 #include "store/sql_gen.h"
@@ -208,6 +209,40 @@ START_TEST(an_old_token)
 }
 END_TEST
 
+/* A token that was verified before is known; what can change is not. */
+START_TEST(a_known_token)
+{
+    const char *header = apr_pstrcat(pool, "Bearer ", good_token(), NULL);
+    ch_req_t *rq;
+    int i;
+
+    begin(&nothing);
+    ch_known_open(pool);
+    for (i = 0; i < 3; i++) {
+        rq = arrive(header, NULL);
+        conf->jwt_key_count = i ? 0 : 1; /* it is not verified again */
+        ch_identify_stage(rq);
+        ck_assert_ptr_nonnull(rq->who);
+        ck_assert_str_eq(rq->who->user_id, USER);
+        ck_assert_str_eq(rq->who->session_id, SESSION);
+        ck_assert_int_eq(rq->who->sure, 0);
+    }
+    rq = arrive(header, NULL);
+    rq->start += apr_time_from_sec(CH_ACCESS_SECONDS);
+    ch_identify_stage(rq);
+    ck_assert_str_eq(ch_code_of(rq->credential_fault), "TOKEN_EXPIRED");
+    ck_assert_ptr_null(rq->who);
+    rq = arrive(apr_pstrcat(pool, header, "x", NULL), NULL);
+    ch_identify_stage(rq);
+    ck_assert_str_eq(ch_code_of(rq->credential_fault), "INVALID_TOKEN");
+    rq = arrive(header, NULL);
+    conf->id = 2;
+    conf->jwt_key_count = 0;
+    ch_identify_stage(rq);
+    ck_assert_str_eq(ch_code_of(rq->credential_fault), "INVALID_TOKEN");
+}
+END_TEST
+
 /* --- cookies --------------------------------------------------------------
  */
 
@@ -409,6 +444,8 @@ START_TEST(sure)
     ck_assert_ptr_null(ch_auth_be_sure(with_token()));
     ck_assert_int_eq(store.by_id, 1);
     ch_session_forget(SESSION);
+    ck_assert_ptr_null(ch_auth_be_sure(rq));
+    ck_assert_int_eq(store.by_id, 1);
     ck_assert_ptr_null(ch_auth_be_sure(with_token()));
     ck_assert_int_eq(store.by_id, 2);
     ch_session_forget_user(USER);
@@ -440,6 +477,22 @@ START_TEST(not_sure)
         ck_assert_str_eq(ch_code_of(ch_auth_be_sure(with_token())),
                          "INVALID_TOKEN");
     }
+}
+END_TEST
+
+/* One that ends is looked up until it is gone. */
+START_TEST(sure_until_the_end)
+{
+    const ch_rows_t ending = { .names = COLUMNS,
+                               .count = 1,
+                               .cells = (const char *const[]){
+                                   SESSION, USER, NULL, "token", "user", "t",
+                                   "1", "f" } };
+
+    begin(&ending);
+    ck_assert_ptr_null(ch_auth_be_sure(with_token()));
+    ck_assert_ptr_null(ch_auth_be_sure(with_token()));
+    ck_assert_int_eq(store.by_id, 2);
 }
 END_TEST
 
@@ -475,11 +528,12 @@ START_TEST(names_of_roles)
 END_TEST
 
 CH_SUITE_MAIN("auth/identify", CH_EACH(by_scheme, schemes),
-              CH_ONCE(an_old_token), CH_ONCE(by_cookie),
-              CH_ONCE(a_cookie_is_remembered),
+              CH_ONCE(an_old_token), CH_ONCE(a_known_token),
+              CH_ONCE(by_cookie), CH_ONCE(a_cookie_is_remembered),
               CH_ONCE(revoked_while_it_was_read), CH_ONCE(an_unknown_cookie),
               CH_ONCE(a_cookie_without_a_database), CH_ONCE(a_cookie_slides),
               CH_ONCE(a_session_that_is_over), CH_ONCE(a_token_goes_first),
               CH_ONCE(no_cookie_for_section_2), CH_ONCE(sure),
-              CH_ONCE(not_sure), CH_ONCE(not_sure_without_a_database),
+              CH_ONCE(not_sure), CH_ONCE(sure_until_the_end),
+              CH_ONCE(not_sure_without_a_database),
               CH_ONCE(revoked_while_it_was_made_sure), CH_ONCE(names_of_roles))

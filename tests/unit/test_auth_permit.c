@@ -121,6 +121,7 @@ START_TEST(sure_where_it_counts)
     route.flags = CH_KNOWS;
     ck_assert_str_eq(ch_code_of(ch_authenticate_stage(rq)), "DATABASE_ERROR");
     ck_assert_ptr_null(rq->who);
+    ck_assert_str_eq(ch_code_of(rq->credential_fault), "DATABASE_ERROR");
 }
 END_TEST
 

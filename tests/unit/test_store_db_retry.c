@@ -387,6 +387,82 @@ START_TEST(a_deferred_constraint)
 }
 END_TEST
 
+/* --- statements that were forgotten ---------------------------------------
+ */
+
+static const char *const forgetful[] = { "DEALLOCATE ALL", "DISCARD ALL" };
+
+/* Nothing was done yet: the transaction begins again, unseen. */
+START_TEST(forgotten_before_the_first)
+{
+    ch_db_t *db = make_door();
+
+    ck_result(put(db, 1), "");
+    ch_behind(0, forgetful[_i]);
+    ck_result(ch_db_begin(db), "");
+    ck_result(put(db, 2), "");
+    ck_result(put(db, 3), "");
+    ck_result(ch_db_commit(db), "");
+    ck_assert_str_eq(rows_of_t(), "1 2 3");
+    ck_clean();
+}
+END_TEST
+
+/* Something was: it is undone, told, and the next one is well again. */
+START_TEST(forgotten_in_the_middle)
+{
+    ch_db_t *db = make_door();
+    ch_rows_t *rows;
+    static const ch_sql_t look = { .name = "look",
+                                   .text = "SELECT 1 AS n",
+                                   .index = 5 };
+
+    ck_result(put(db, 1), "");
+    ck_result(ch_db_begin(db), "");
+    ck_result(ch_db_query(db, &look, NULL, &rows), "");
+    ch_behind(0, "DEALLOCATE ALL");
+    ck_result(put(db, 2), "DATABASE_ERROR");
+    ck_result(ch_db_commit(db), "INTERNAL_ERROR");
+    ck_assert_str_eq(rows_of_t(), "1");
+    ck_result(ch_db_begin(db), "");
+    ck_result(ch_db_query(db, &look, NULL, &rows), "");
+    ck_result(put(db, 3), "");
+    ck_result(ch_db_commit(db), "");
+    ck_assert_str_eq(rows_of_t(), "1 3");
+    ck_clean();
+}
+END_TEST
+
+/* After a migration a plan may not fit the table any more. */
+START_TEST(a_plan_that_is_too_old)
+{
+    static const ch_sql_t all = { .name = "all",
+                                  .text = "SELECT * FROM t",
+                                  .index = 6 };
+    ch_db_t *db = make_door();
+    ch_rows_t *rows;
+
+    ck_result(ch_db_query(db, &all, NULL, &rows), "");
+    ch_sql("ALTER TABLE t ADD b int");
+    ck_result(ch_db_begin(db), "");
+    ck_result(ch_db_query(db, &all, NULL, &rows), "");
+    ck_assert_int_eq(ch_rows_columns(rows), 2);
+    ck_result(ch_db_commit(db), "");
+    ch_sql("ALTER TABLE t ADD c int");
+    ck_result(ch_db_begin(db), "");
+    ck_result(put(db, 1), "");
+    ck_result(ch_db_query(db, &all, NULL, &rows), "DATABASE_ERROR");
+    ch_db_rollback(db);
+    ck_result(ch_db_begin(db), "");
+    ck_result(put(db, 2), "");
+    ck_result(ch_db_query(db, &all, NULL, &rows), "");
+    ck_assert_int_eq(ch_rows_columns(rows), 3);
+    ck_result(ch_db_commit(db), "");
+    ck_assert_str_eq(rows_of_t(), "2");
+    ck_clean();
+}
+END_TEST
+
 START_TEST(no_connection_no_transaction)
 {
     ch_db_t *db = make_door();
@@ -409,4 +485,7 @@ CH_POSTGRES_MAIN("store/db: once or twice", CH_ONCE(a_read_is_repeated),
                  CH_ONCE(lost_before_the_commit),
                  CH_ONCE(lost_before_the_begin), CH_ONCE(lost_in_the_middle),
                  CH_ONCE(a_deferred_constraint),
+                 CH_EACH(forgotten_before_the_first, forgetful),
+                 CH_ONCE(forgotten_in_the_middle),
+                 CH_ONCE(a_plan_that_is_too_old),
                  CH_ONCE(no_connection_no_transaction))

@@ -114,6 +114,38 @@ START_TEST(windows)
 }
 END_TEST
 
+/* It is as long as it should be, wherever in a second it begins. */
+START_TEST(windows_begin_anywhere)
+{
+    int i;
+
+    for (i = 0; i < 16; i++) {
+        open_limits();
+        clock_now += APR_USEC_PER_SEC / 16;
+        ck_assert_int_eq(count("k", 1, 2).reset, 2);
+        clock_now += 2 * APR_USEC_PER_SEC - APR_USEC_PER_SEC / 8;
+        ck_assert_int_eq(count("k", 1, 2).refused, 1);
+        ck_assert_int_eq(count("k", 1, 2).reset, 1);
+        clock_now += APR_USEC_PER_SEC / 8;
+        ck_assert_int_eq(count("k", 1, 2).refused, 0);
+    }
+}
+END_TEST
+
+/* The longest windows and the largest limits that can be configured. */
+START_TEST(largest)
+{
+    ch_limit_state_t state;
+
+    open_limits();
+    state = count("k", CH_LIMIT_MAX, 366 * 86400);
+    ck_assert_int_eq(state.remaining, CH_LIMIT_MAX - 1);
+    ck_assert_int_eq(state.reset, 366 * 86400);
+    state = count("k", CH_LIMIT_MAX, 366 * 86400);
+    ck_assert_int_eq(state.remaining, CH_LIMIT_MAX - 2);
+}
+END_TEST
+
 /* What is refused goes on being refused; the count cannot run over. */
 START_TEST(far_over)
 {
@@ -193,7 +225,7 @@ END_TEST
  */
 
 #define THREADS 8
-#define EACH 20000
+#define EACH 200000
 #define KEYS 4000
 
 /* What the threads of a test share. */
@@ -316,8 +348,9 @@ START_TEST(exact_from_the_first_request)
 END_TEST
 
 CH_SUITE_MAIN("store/limit", CH_ONCE(before_open), CH_ONCE(counts_down),
-              CH_ONCE(keys_are_bytes), CH_ONCE(windows), CH_ONCE(far_over),
-              CH_ONCE(limits_change), CH_ONCE(full_buckets),
+              CH_ONCE(keys_are_bytes), CH_ONCE(windows),
+              CH_ONCE(windows_begin_anywhere), CH_ONCE(largest),
+              CH_ONCE(far_over), CH_ONCE(limits_change), CH_ONCE(full_buckets),
               CH_ONCE(over_goes_first), CH_ONCE(exact_with_eight_threads),
               CH_ONCE(exact_with_four_processes),
               CH_ONCE(exact_from_the_first_request))

@@ -35,7 +35,7 @@ static const decode_t decodes[] = {
     { TEXT("\xC3\xA9"), .out = "\xC3\xA9" },
     { TEXT("\xC3%A9"), .out = "\xC3\xA9" },
     { TEXT("%f0%9f%98%80"), .out = "\xF0\x9F\x98\x80" },
-    /* no escape */
+    /* no escape: what follows the percent sign is looked at, too */
     { TEXT("%"), .out = "?", .broken = 1 },
     { TEXT("a%"), .out = "a?", .broken = 1 },
     { TEXT("%zz"), .out = "?zz", .broken = 1 },
@@ -51,6 +51,8 @@ static const decode_t decodes[] = {
     { TEXT("%1/"), .out = "?1/", .broken = 1 },
     { TEXT("%1G"), .out = "?1G", .broken = 1 },
     { TEXT("%0/"), .out = "?0/", .broken = 1 },
+    { TEXT("%%41"), .out = "?A", .broken = 1 },
+    { TEXT("%4%41"), .out = "?4A", .broken = 1 },
     /* NUL */
     { TEXT("%00"), .out = "?", .broken = 1 },
     { TEXT("a%00b"), .out = "a?b", .broken = 1 },

@@ -262,6 +262,11 @@ static const struct {
     { "W/", 0 },
     { "w/\"v5\"", 0 },
     { "\"*\"", 0 },
+    /* a comma inside of a tag is a part of it */
+    { "\"a,*\"", 0 },
+    { "\"a,\"", 0 },
+    { "\",\", \"v5\"", 1 },
+    { "\"a,b\",W/\"v5\"", 1 },
 };
 
 START_TEST(if_none_match)

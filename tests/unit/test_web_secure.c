@@ -82,6 +82,9 @@ static const struct {
     { "%FF<script", "<script" },
     { "%C3../", "../" },
     { "%zz%00", CONTROL },
+    { "%<script", "<script" },
+    { "%z../", "../" },
+    { "%1;--", ";--" },
 };
 
 START_TEST(in_the_path)
@@ -108,7 +111,7 @@ END_TEST
 /* People search for what they like. */
 START_TEST(not_in_a_search)
 {
-    static const char *const names[] = { "q", "search" };
+    static const char *const names[] = { "q", "search", "%71", "se%61rch" };
     size_t i;
 
     for (i = 0; i < CH_COUNT(names); i++) {
@@ -157,8 +160,9 @@ END_TEST
 
 /* Only these two names, exactly. */
 static const char *const almost[] = {
-    "Q=<script",       "qq=<script", "SEARCH=<script",   "searc=<script",
-    "searchh=<script", "=<script",   "search[]=<script", "x=q=<script",
+    "%51=<script", "q%00=<script",     "%2571=<script", "Q=<script",
+    "qq=<script",  "SEARCH=<script",   "searc=<script", "searchh=<script",
+    "=<script",    "search[]=<script", "x=q=<script",
 };
 
 START_TEST(names_of_searches_are_exact)

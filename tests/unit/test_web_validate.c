@@ -403,6 +403,8 @@ static const struct {
     { &get, "word=%20a%20", "" },
     { &get, "word=%20", "word TOO_SHORT" },
     { &get, "word=a&on=%zz", "on INVALID_FORMAT" },
+    { &get, "word=%zz", "word INVALID_FORMAT" },
+    { &get, "word=%zz&word=%zz", "word INVALID_FORMAT, word DUPLICATE" },
     { &get, "word=a&on=%FF", "on INVALID_FORMAT" },
     { &get, "word=a&on=true%00", "on INVALID_FORMAT" },
     { &get, "word=a%01", "word INVALID_FORMAT" },
