@@ -203,6 +203,24 @@ START_TEST(not_after_a_drop)
 }
 END_TEST
 
+/* Wherever in its bucket a seat is, it is found and dropped. */
+START_TEST(drops_a_full_bucket)
+{
+    unsigned i;
+
+    open_seats();
+    for (i = 1; i <= 4; i++) {
+        put(id_of(i, 9), i, 7);
+    }
+    drop_session(2);
+    ck_assert_uint_eq(get(id_of(2, 9), 7), 0);
+    drop_user(7);
+    for (i = 1; i <= 4; i++) {
+        ck_assert_uint_eq(get(id_of(i, 9), 7), 0);
+    }
+}
+END_TEST
+
 /* A bucket holds four; the fifth takes the place of the oldest. */
 START_TEST(a_full_bucket)
 {
@@ -255,21 +273,50 @@ START_TEST(a_dead_writer)
     unsigned i;
 
     open_seats();
-    for (i = 1; i <= 3; i++) {
+    for (i = 1; i <= 4; i++) {
+        put(id_of(i, 9), i, i);
+        clock_now += APR_USEC_PER_SEC;
+    }
+    kill_writer(id_of(1, 9));
+    /* nobody reads it, nobody waits for it, nobody else is hurt */
+    ck_assert_uint_eq(get(id_of(1, 9), 1), 0);
+    for (i = 2; i <= 4; i++) {
+        ck_assert_uint_eq(get(id_of(i, 9), i), i);
+    }
+    drop_session(1);
+    drop_user(3);
+    ck_assert_uint_eq(get(id_of(3, 9), 3), 0);
+    ck_assert_uint_eq(get(id_of(4, 9), 4), 4);
+    /* it costs one place of four, and no more than that */
+    for (i = 5; i <= 20; i++) {
+        clock_now += APR_USEC_PER_SEC;
+        put(id_of(i, 9), i, i);
+        ck_assert_uint_eq(get(id_of(i, 9), i), i);
+    }
+    ck_assert_uint_eq(get(id_of(18, 9), 18), 18);
+    ck_assert_uint_eq(get(id_of(17, 9), 17), 0);
+    put(id_of(1, 9), 1, 1);
+    ck_assert_uint_eq(get(id_of(1, 9), 1), 1);
+}
+END_TEST
+
+/* A bucket of dead writers does without. */
+START_TEST(four_dead_writers)
+{
+    unsigned i;
+
+    open_seats();
+    for (i = 1; i <= 4; i++) {
         put(id_of(i, 9), i, i);
     }
-    kill_writer(id_of(2, 9));
-    /* nobody reads it, nobody waits for it; its seat finds another place */
-    ck_assert_uint_eq(get(id_of(2, 9), 2), 0);
-    put(id_of(2, 9), 2, 2);
-    ck_assert_uint_eq(get(id_of(2, 9), 2), 2);
-    ck_assert_uint_eq(get(id_of(1, 9), 1), 1);
-    ck_assert_uint_eq(get(id_of(3, 9), 3), 3);
-    drop_session(2);
-    drop_user(3);
-    ck_assert_uint_eq(get(id_of(2, 9), 2), 0);
-    ck_assert_uint_eq(get(id_of(3, 9), 3), 0);
-    ck_assert_uint_eq(get(id_of(1, 9), 1), 1);
+    for (i = 1; i <= 4; i++) {
+        kill_writer(id_of(i, 9));
+    }
+    put(id_of(5, 9), 5, 5);
+    ck_assert_uint_eq(get(id_of(5, 9), 5), 0);
+    put(id_of(5, 8), 5, 5);
+    ck_assert_uint_eq(get(id_of(5, 8), 5), 5);
+    drop_user(1);
 }
 END_TEST
 
@@ -277,7 +324,7 @@ END_TEST
  */
 
 #define THREADS 6
-#define ROUNDS 200000
+#define ROUNDS 1000000
 
 static int stop;
 static int found;
@@ -424,5 +471,6 @@ END_TEST
 CH_SUITE_MAIN("store/seat", CH_ONCE(before_open), CH_ONCE(in_and_out),
               CH_ONCE(the_last_one_counts), CH_ONCE(ten_seconds),
               CH_ONCE(drops), CH_ONCE(not_after_a_drop),
-              CH_ONCE(a_full_bucket), CH_ONCE(a_dead_writer),
+              CH_ONCE(a_full_bucket), CH_ONCE(drops_a_full_bucket),
+              CH_ONCE(a_dead_writer), CH_ONCE(four_dead_writers),
               CH_ONCE(never_half_written), CH_ONCE(nothing_old_after_a_drop))
