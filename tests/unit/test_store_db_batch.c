@@ -192,6 +192,36 @@ START_TEST(some_break)
 }
 END_TEST
 
+/* The server ends connections in the middle of what goes together: who got
+ * nothing asks again. At most three times, which is what each may try. */
+START_TEST(some_break_in_the_middle)
+{
+    static const ch_sql_t slow = {
+        .name = "slow",
+        .text = "SELECT $1 AS n, pg_sleep(0.02) AS slept",
+        .index = 3,
+        .params = 1,
+        .types = bigint,
+        .repeatable = 1,
+        .batch = 1
+    };
+    task_t sum;
+    int i;
+
+    open_home(3);
+    start(&slow, 6);
+    for (i = 0; i < 3; i++) {
+        usleep(60 * 1000);
+        ch_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+               "WHERE datname = current_database() "
+               "AND wait_event = 'PgSleep'");
+    }
+    sum = finish();
+    ck_assert_int_eq(sum.failed, 0);
+    ck_assert_int_eq(sum.right, sum.count);
+}
+END_TEST
+
 START_TEST(forgotten_statements)
 {
     task_t task = { .sql = &echo };
@@ -282,6 +312,6 @@ END_TEST
 
 CH_POSTGRES_MAIN("store/db_batch", CH_ONCE(alone), CH_ONCE(together),
                  CH_ONCE(one_connection), CH_ONCE(some_fail),
-                 CH_ONCE(some_break), CH_ONCE(forgotten_statements),
-                 CH_ONCE(inside_a_transaction), CH_ONCE(no_connection),
-                 CH_ONCE(all_wait_once))
+                 CH_ONCE(some_break), CH_ONCE(some_break_in_the_middle),
+                 CH_ONCE(forgotten_statements), CH_ONCE(inside_a_transaction),
+                 CH_ONCE(no_connection), CH_ONCE(all_wait_once))

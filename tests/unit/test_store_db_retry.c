@@ -397,7 +397,9 @@ START_TEST(forgotten_before_the_first)
 {
     ch_db_t *db = make_door();
 
+    ck_result(ch_db_begin(db), "");
     ck_result(put(db, 1), "");
+    ck_result(ch_db_commit(db), "");
     ch_behind(0, forgetful[_i]);
     ck_result(ch_db_begin(db), "");
     ck_result(put(db, 2), "");
