@@ -73,6 +73,7 @@ struct ch_conf_t {
     const char *docs_dir;              /* Swagger UI's files */
     int require_verified_email;
     int db_wait_ms;
+    int job_workers; /* runners of jobs in this server */
 
     ch_rate_limit_t rate[CH_RATE__COUNT];
     char feature[CH_FEATURE__COUNT];

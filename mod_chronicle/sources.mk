@@ -13,6 +13,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/note_versions.c \
 	mod_chronicle/api/notes.c \
 	mod_chronicle/api/root.c \
+	mod_chronicle/api/upkeep.c \
 	mod_chronicle/api/user.c \
 	mod_chronicle/auth/identify.c \
 	mod_chronicle/auth/jwt.c \
@@ -33,6 +34,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/seal.c \
 	mod_chronicle/base/text.c \
 	mod_chronicle/base/uuid.c \
+	mod_chronicle/jobs/runner.c \
 	mod_chronicle/store/counter.c \
 	mod_chronicle/store/db.c \
 	mod_chronicle/store/db_batch.c \
@@ -59,6 +61,7 @@ chronicle_core_sources = \
 
 # The module record and the room that faces httpd.
 chronicle_httpd_sources = \
+	mod_chronicle/httpd/background.c \
 	mod_chronicle/httpd/config.c \
 	mod_chronicle/httpd/dbpool.c \
 	mod_chronicle/httpd/directives.c \
@@ -75,6 +78,7 @@ chronicle_headers = \
 	mod_chronicle/api/auth_mail.h \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/root.h \
+	mod_chronicle/api/upkeep.h \
 	mod_chronicle/auth/auth.h \
 	mod_chronicle/auth/jwt.h \
 	mod_chronicle/auth/known.h \
@@ -98,6 +102,7 @@ chronicle_headers = \
 	mod_chronicle/conf.h \
 	mod_chronicle/httpd/config.h \
 	mod_chronicle/httpd/server.h \
+	mod_chronicle/jobs/job.h \
 	mod_chronicle/store/counter.h \
 	mod_chronicle/store/db.h \
 	mod_chronicle/store/db_batch.h \

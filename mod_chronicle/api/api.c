@@ -1,5 +1,6 @@
-/* Lists the resources; their order is the order of the documents. */
+/* Lists the resources, in the order of the documents, and the jobs. */
 #include "api/api.h"
+#include "api/upkeep.h"
 
 const ch_routes_t *const ch_api_tables[] = {
     &ch_root_routes,       &ch_auth_routes, &ch_auth_token_routes,
@@ -8,3 +9,10 @@ const ch_routes_t *const ch_api_tables[] = {
 };
 
 const int ch_api_table_count = (int)CH_COUNT(ch_api_tables);
+
+const ch_job_kind_t ch_job_kinds[] = {
+    { .type = "trash_purge", .run = ch_upkeep_trash, .every = 86400 },
+    { .type = "retention", .run = ch_upkeep_retention, .every = 3600 },
+};
+
+const int ch_job_kind_count = (int)CH_COUNT(ch_job_kinds);

@@ -2,11 +2,16 @@
 #ifndef CH_API_API_H
 #define CH_API_API_H
 
+#include "jobs/job.h"
 #include "web/route.h"
 
 /* All route tables, in the order of the documents. */
 extern const ch_routes_t *const ch_api_tables[];
 extern const int ch_api_table_count;
+
+/* All types of jobs. */
+extern const ch_job_kind_t ch_job_kinds[];
+extern const int ch_job_kind_count;
 
 /* Each resource file exports its table and nothing else. */
 extern const ch_routes_t ch_root_routes;

@@ -16,6 +16,7 @@
 #endif
 
 #define DB_WAIT_MS 1000
+#define JOB_WORKERS 2
 #define DBD_MAX 10 /* mod_dbd's own default */
 
 /* --- create and merge ------------------------------------------------- */
@@ -193,6 +194,8 @@ static void fill_conf(ch_conf_t *conf, const ch_settings_t *settings, int id)
     conf->require_verified_email = settings->require_verified_email > 0;
     conf->db_wait_ms =
         settings->db_wait_ms > 0 ? settings->db_wait_ms : DB_WAIT_MS;
+    conf->job_workers =
+        settings->job_workers >= 0 ? settings->job_workers : JOB_WORKERS;
     fill_rates(conf, settings);
 }
 

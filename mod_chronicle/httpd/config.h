@@ -14,6 +14,7 @@
     INT(enabled)                                                              \
     INT(require_verified_email)                                               \
     INT(db_wait_ms)                                                           \
+    INT(job_workers)                                                          \
     TEXT(refresh_secret)                                                      \
     TEXT(session_secret)                                                      \
     TEXT(frontend_url)                                                        \

@@ -113,6 +113,18 @@ static const char *set_wait(cmd_parms *cmd, void *dir, const char *text)
     return NULL;
 }
 
+static const char *set_workers(cmd_parms *cmd, void *dir, const char *text)
+{
+    char *end;
+    apr_int64_t count = apr_strtoi64(text, &end, 10);
+
+    if (*end || end == text || count < 0 || count > 16) {
+        return wrong(cmd, "must be 0 to 16");
+    }
+    *(int *)member_of(cmd) = (int)count;
+    return NULL;
+}
+
 /* Length of the kid before a colon, 0 when there is none. */
 static size_t kid_length(const char *value)
 {
@@ -273,5 +285,7 @@ const command_rec ch_directives[] = {
     AP_INIT_TAKE1("ChronicleDbWait", set_wait, AT(db_wait_ms), SCOPE,
                   "milliseconds that a request waits for a database "
                   "connection"),
+    AP_INIT_TAKE1("ChronicleJobWorkers", set_workers, AT(job_workers), SCOPE,
+                  "background jobs that this server runs at a time"),
     { NULL }
 };

@@ -68,6 +68,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "CH1013: cannot make shared memory");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = ch_background_plan(pconf, main_server);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     "CH1015: background jobs need mod_watchdog");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     return OK;
 }
 
@@ -81,6 +87,13 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      "CH1014: cannot open the gate of password hashes");
+    }
+}
+
+static void child_watch(apr_pool_t *pchild, server_rec *main_server)
+{
+    if (any_enabled(main_server)) {
+        ch_background_watch(pchild);
     }
 }
 
@@ -130,9 +143,12 @@ static int handler(request_rec *r)
 
 void ch_server_register_hooks(apr_pool_t *pool)
 {
+    static const char *const watchdog[] = { "mod_watchdog.c", NULL };
+
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, watchdog, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_watch, watchdog, NULL, APR_HOOK_LAST);
     ap_hook_pre_translate_name(pre_translate, NULL, NULL,
                                APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -110,7 +110,7 @@ static ch_err_t *read_body(ch_req_t *rq, size_t max, ch_bytes_t *out)
 
 /* --- logs ------------------------------------------------------------- */
 
-static void write_log(ch_req_t *rq, char level, int number, const char *text)
+static int log_level(char letter)
 {
     static const struct {
         char letter;
@@ -123,11 +123,24 @@ static void write_log(ch_req_t *rq, char level, int number, const char *text)
     };
     size_t i = 0;
 
-    while (i < CH_COUNT(levels) - 1 && levels[i].letter != level) {
+    while (i < CH_COUNT(levels) - 1 && levels[i].letter != letter) {
         i++;
     }
-    ap_log_rerror(APLOG_MARK, levels[i].level, 0, (request_rec *)rq->io_ctx,
-                  "CH%04d: [%s] %s", number, rq->request_id, text);
+    return levels[i].level;
+}
+
+static void write_log(ch_req_t *rq, char level, int number, const char *text)
+{
+    ap_log_rerror(APLOG_MARK, log_level(level), 0,
+                  (request_rec *)rq->io_ctx, "CH%04d: [%s] %s", number,
+                  rq->request_id, text);
+}
+
+void ch_server_log(server_rec *server, char level, int number,
+                   const char *text)
+{
+    ap_log_error(APLOG_MARK, log_level(level), 0, server, "CH%04d: %s",
+                 number, text);
 }
 
 /* Rows are for looking back; a flood of them is worth no more than the

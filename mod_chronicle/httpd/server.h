@@ -22,9 +22,21 @@ void ch_dbpool_open(apr_pool_t *pool, server_rec *main_server);
 /* Makes the shared memory once in the life of the server and opens it. */
 apr_status_t ch_shared_open(server_rec *main_server);
 
+/* --- background.c ------------------------------------------------------ */
+
+/* Asks mod_watchdog for threads; in post_config. APR_ENOTIMPL without it. */
+apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server);
+
+/* Has them end with the child; in its child_init, after mod_watchdog's. */
+void ch_background_watch(apr_pool_t *pchild);
+
 /* --- io.c ---------------------------------------------------------------*/
 
 extern const ch_io_t ch_server_io;
+
+/* One line to a server's error log; level 'e', 'w', 'n', 'i'. */
+void ch_server_log(server_rec *server, char level, int number,
+                   const char *text);
 
 /* Sends rq->reply. */
 int ch_server_send(request_rec *r, ch_req_t *rq);

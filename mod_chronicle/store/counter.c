@@ -17,6 +17,17 @@ const char *const ch_security_names[CH_SECURITY__COUNT] = {
     [CH_SECURITY_ORIGIN] = "origin",
 };
 
+const char *const ch_job_result_names[CH_JOB__COUNT] = {
+    [CH_JOB_COMPLETED] = "completed",
+    [CH_JOB_RETRIED] = "retried",
+    [CH_JOB_FAILED] = "failed",
+    [CH_JOB_RETURNED] = "returned",
+};
+
+const char *const ch_cache_names[CH_CACHE__COUNT] = {
+    [CH_CACHE_NOTES] = "notes",
+};
+
 const apr_time_t ch_counter_bounds[CH_COUNTER_BUCKETS - 1] = {
     500,    1000,   2500,   5000,    10000,   25000,  50000,
     100000, 250000, 500000, 1000000, 2500000, 5000000,
@@ -127,5 +138,30 @@ void ch_counter_security(ch_security_e type)
 {
     if (counters) {
         add(&counters->security[type], 1);
+    }
+}
+
+void ch_counter_job(int kind, ch_job_result_e result)
+{
+    if (counters && kind >= 0) {
+        add(&counters->jobs[kind][result], 1);
+    }
+}
+
+void ch_counter_queue(apr_int64_t queued, apr_int64_t failed)
+{
+    if (counters) {
+        __atomic_store_n(&counters->jobs_queued, queued, __ATOMIC_RELAXED);
+        __atomic_store_n(&counters->jobs_failed, failed, __ATOMIC_RELAXED);
+        __atomic_store_n(&counters->jobs_counted, apr_time_now(),
+                         __ATOMIC_RELAXED);
+    }
+}
+
+void ch_counter_cache(ch_cache_e cache, int hit)
+{
+    if (counters) {
+        add(hit ? &counters->cache_hits[cache]
+                : &counters->cache_misses[cache], 1);
     }
 }

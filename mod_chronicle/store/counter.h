@@ -11,6 +11,18 @@
 #define CH_COUNTER_BUCKETS 14  /* of a duration histogram, the last +Inf */
 #define CH_COUNTER_KINDS 16    /* values of a labelled counter */
 
+/* How a run of a job ended. */
+typedef enum {
+    CH_JOB_COMPLETED,
+    CH_JOB_RETRIED,  /* it failed and will be tried again */
+    CH_JOB_FAILED,   /* it failed for good */
+    CH_JOB_RETURNED, /* the server stopped meanwhile */
+    CH_JOB__COUNT
+} ch_job_result_e;
+
+/* Caches of answers (API.md 1.7). */
+typedef enum { CH_CACHE_NOTES, CH_CACHE__COUNT } ch_cache_e;
+
 typedef struct {
     apr_uint64_t bucket[CH_COUNTER_BUCKETS]; /* not cumulative */
     apr_uint64_t sum_usec;
@@ -27,6 +39,11 @@ typedef struct {
     apr_uint64_t rate_limited[CH_COUNTER_KINDS];  /* by rate class */
     apr_uint64_t auth_failures[CH_COUNTER_KINDS]; /* by ch_auth_failure_e */
     apr_uint64_t security[CH_COUNTER_KINDS];      /* by ch_security_e */
+    apr_uint64_t jobs[CH_COUNTER_KINDS][CH_JOB__COUNT]; /* by kind */
+    apr_uint64_t cache_hits[CH_COUNTER_KINDS];    /* by ch_cache_e */
+    apr_uint64_t cache_misses[CH_COUNTER_KINDS];
+    apr_int64_t jobs_queued, jobs_failed; /* as last counted */
+    apr_time_t jobs_counted;
     apr_uint64_t total, errors;
     apr_int64_t in_flight;
     apr_time_t started;
@@ -50,6 +67,8 @@ typedef enum {
 
 extern const char *const ch_auth_failure_names[CH_AUTH__COUNT];
 extern const char *const ch_security_names[CH_SECURITY__COUNT];
+extern const char *const ch_job_result_names[CH_JOB__COUNT];
+extern const char *const ch_cache_names[CH_CACHE__COUNT];
 
 /* Upper bounds of the buckets in microseconds, and the statuses of the
  * status slots (the last slot is "other", 0). */
@@ -69,6 +88,11 @@ void ch_counter_statement(apr_time_t took);
 void ch_counter_limited(int rate_class);
 void ch_counter_auth_failure(ch_auth_failure_e reason);
 void ch_counter_security(ch_security_e type);
+
+/* kind: index into ch_job_kinds; -1 does nothing. */
+void ch_counter_job(int kind, ch_job_result_e result);
+void ch_counter_queue(apr_int64_t queued, apr_int64_t failed);
+void ch_counter_cache(ch_cache_e cache, int hit);
 
 /* Puts the clock of uptimeSeconds to now; called when the server starts. */
 void ch_counter_start(void);

@@ -1,0 +1,62 @@
+/* Jobs that keep the database tidy: the trash, and what is over. */
+#include "api/upkeep.h"
+
+#include "store/sql_gen.h"
+
+#define CHUNK 1000 /* rows of a statement: it ends well before its time-out */
+
+/* --- trash ------------------------------------------------------------ */
+
+static ch_err_t *purge(ch_job_t *job, const ch_rows_t *rows, int row)
+{
+    const sql_note_purge_t in = { .user_id = ch_rows_text(rows, row,
+                                                          "user_id"),
+                                  .id = ch_rows_text(rows, row, "id") };
+    ch_rows_t *done;
+
+    return sql_note_purge(job->db, &in, &done);
+}
+
+/* Each note by the statement that DELETE uses, so that sync sees it. */
+ch_err_t *ch_upkeep_trash(ch_job_t *job)
+{
+    const sql_upkeep_trash_t in = { .fetch = CHUNK };
+    ch_rows_t *rows;
+    ch_err_t *err = NULL;
+    int row, count = CHUNK;
+
+    while (!err && count == CHUNK) {
+        err = sql_upkeep_trash(job->db, &in, &rows);
+        count = err ? 0 : ch_rows_count(rows);
+        for (row = 0; row < count && !err; row++) {
+            err = purge(job, rows, row);
+            if (!err) {
+                err = ch_job_beat(job);
+            }
+        }
+    }
+    return err;
+}
+
+/* --- retention -------------------------------------------------------- */
+
+/* As many rows as there are choices of `what` in the statement. */
+#define WHATS 9
+
+ch_err_t *ch_upkeep_retention(ch_job_t *job)
+{
+    sql_upkeep_over_t over = { .fetch = CHUNK };
+    const sql_upkeep_mail_t mails = { .fetch = CHUNK };
+    apr_int64_t count;
+    ch_err_t *err = NULL;
+
+    for (over.what = 0; over.what < WHATS && !err; over.what++) {
+        do {
+            err = sql_upkeep_over(job->db, &over, &count);
+        } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
+    }
+    do {
+        err = err ? err : sql_upkeep_mail(job->db, &mails, &count);
+    } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
+    return err;
+}

@@ -1,0 +1,149 @@
+/* Runs what happens without a request, in threads of mod_watchdog: so many
+ * runners of jobs per server, whatever its number of children. */
+#include <unistd.h>
+
+#include <apr_network_io.h>
+#include <apr_strings.h>
+
+#include <httpd.h>
+#include <ap_mpm.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <mod_watchdog.h>
+
+#include "api/api.h"
+#include "httpd/server.h"
+#include "jobs/job.h"
+
+#define JOBS_EVERY apr_time_from_sec(1)
+
+/* Set when the pool of the child goes: whoever waits looks at it. */
+static int child_ends;
+
+typedef struct {
+    server_rec *server;
+    const char *name; /* of its watchdog */
+    ch_runner_io_t io;
+    ch_runner_t *runner; /* made in the child that runs it */
+} worker_t;
+
+static int is_stopping(void *ctx)
+{
+    int state = AP_MPMQ_RUNNING;
+
+    return __atomic_load_n(&child_ends, __ATOMIC_RELAXED)
+           || ap_mpm_query(AP_MPMQ_MPM_STATE, &state) != APR_SUCCESS
+           || state == AP_MPMQ_STOPPING;
+}
+
+static void write_log(void *ctx, char level, int number, const char *text)
+{
+    const worker_t *worker = ctx;
+
+    ch_server_log(worker->server, level, number, text);
+}
+
+/* Tells the runner from all others, on all hosts. */
+static const char *runner_name(apr_pool_t *pool, const worker_t *worker)
+{
+    char host[32] = "";
+
+    gethostname(host, sizeof(host) - 1);
+    return apr_psprintf(pool, "%s:%d:%s", host, (int)getpid(), worker->name);
+}
+
+static apr_status_t work(int state, void *data, apr_pool_t *pool)
+{
+    worker_t *worker = data;
+    const ch_conf_t *conf = &ch_config_of(worker->server)->conf;
+
+    if (state != AP_WATCHDOG_STATE_RUNNING || !conf->db) {
+        return APR_SUCCESS;
+    }
+    if (!worker->runner) {
+        /* lives as long as this child */
+        worker->runner =
+            ch_runner_make(worker->server->process->pool, conf,
+                           runner_name(pool, worker), &worker->io);
+    }
+    ch_runner_work(worker->runner, pool);
+    return APR_SUCCESS;
+}
+
+/* --- start ------------------------------------------------------------ */
+
+static APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_watchdog;
+static APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add_callback;
+
+static apr_status_t add_worker(apr_pool_t *pool, server_rec *server, int n)
+{
+    worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
+    ap_watchdog_t *watchdog;
+    apr_status_t rv;
+
+    worker->server = server;
+    worker->name = apr_psprintf(pool, "chronicle-%d-jobs-%d",
+                                ch_config_of(server)->conf.id, n);
+    worker->io = (ch_runner_io_t){
+        .kinds = ch_job_kinds,
+        .kind_count = ch_job_kind_count,
+        .stopping = is_stopping,
+        .log = write_log,
+        .ctx = worker,
+    };
+    rv = get_watchdog(&watchdog, worker->name, 0, 1, pool);
+    if (rv == APR_SUCCESS) {
+        rv = add_callback(watchdog, JOBS_EVERY, worker, work);
+    }
+    return rv;
+}
+
+/* Servers that share a database share its runners: the first one's. */
+static int is_first(server_rec *main_server, server_rec *server)
+{
+    server_rec *owner = ch_config_dbd_owner(main_server, server);
+    server_rec *other;
+
+    for (other = main_server; other != server; other = other->next) {
+        if (ch_config_of(other)->conf.enabled
+            && ch_config_dbd_owner(main_server, other) == owner) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server)
+{
+    server_rec *server;
+    apr_status_t rv = APR_SUCCESS;
+    int n;
+
+    get_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    add_callback = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    if (!get_watchdog || !add_callback) {
+        return APR_ENOTIMPL;
+    }
+    for (server = main_server; server; server = server->next) {
+        const ch_conf_t *conf = &ch_config_of(server)->conf;
+
+        if (!conf->enabled || !is_first(main_server, server)) {
+            continue;
+        }
+        for (n = 1; n <= conf->job_workers && rv == APR_SUCCESS; n++) {
+            rv = add_worker(pool, server, n);
+        }
+    }
+    return rv;
+}
+
+static apr_status_t end_child(void *data)
+{
+    __atomic_store_n(&child_ends, 1, __ATOMIC_RELAXED);
+    return APR_SUCCESS;
+}
+
+void ch_background_watch(apr_pool_t *pchild)
+{
+    apr_pool_pre_cleanup_register(pchild, NULL, end_child);
+}

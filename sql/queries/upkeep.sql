@@ -1,0 +1,22 @@
+-- What jobs delete. In chunks, so that none locks much or runs long.
+
+-- name: upkeep_trash :many (fetch int)
+-- Notes that have been in the trash for 30 days.
+SELECT user_id, id FROM notes
+WHERE deleted_at < now() - interval '30 days' AND NOT purged
+ORDER BY deleted_at LIMIT $1;
+
+-- name: upkeep_over :count (fetch int)
+-- variants: what = api_logs:api_logs|created_at~<~now()~-~interval~'30~days' idempotency:idempotency_keys|expires_at~<~now() verifications:email_verifications|expires_at~<~now()~-~interval~'7~days' resets:password_resets|expires_at~<~now()~-~interval~'7~days' expired:sessions|expires_at~<~now()~-~interval~'1~day' revoked:sessions|revoked_at~<~now()~-~interval~'1~day' completed:jobs|finished_at~<~now()~-~interval~'7~days'~AND~status~=~'completed' failed:jobs|finished_at~<~now()~-~interval~'30~days' events:security_events|created_at~<~now()~-~interval~'90~days'
+-- Links that have run out stay a week, so that they are told apart from ones
+-- that never were.
+DELETE FROM {{what}} WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {{what}} WHERE {{what.2}} LIMIT $1));
+
+-- name: upkeep_mail :count (fetch int)
+-- The texts of mails sent a day ago, which hold links with tokens.
+UPDATE email_outbox SET body_text = '', body_html = NULL
+WHERE id = ANY (ARRAY(
+    SELECT id FROM email_outbox
+    WHERE status = 'sent' AND sent_at < now() - interval '24 hours'
+      AND body_text <> '' LIMIT $1));
