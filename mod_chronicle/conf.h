@@ -74,6 +74,9 @@ struct ch_conf_t {
     int require_verified_email;
     int db_wait_ms;
     int job_workers; /* runners of jobs in this server */
+    int cache_size;  /* bytes, of the whole server */
+    int site; /* number of its database, -1 = one too many; servers that share
+               * a database share it */
 
     ch_rate_limit_t rate[CH_RATE__COUNT];
     char feature[CH_FEATURE__COUNT];

@@ -35,10 +35,13 @@ chronicle_core_sources = \
 	mod_chronicle/base/text.c \
 	mod_chronicle/base/uuid.c \
 	mod_chronicle/jobs/runner.c \
+	mod_chronicle/store/bus.c \
+	mod_chronicle/store/cache.c \
 	mod_chronicle/store/counter.c \
 	mod_chronicle/store/db.c \
 	mod_chronicle/store/db_batch.c \
 	mod_chronicle/store/db_conn.c \
+	mod_chronicle/store/fresh.c \
 	mod_chronicle/store/gate.c \
 	mod_chronicle/store/idem.c \
 	mod_chronicle/store/limit.c \
@@ -103,10 +106,13 @@ chronicle_headers = \
 	mod_chronicle/httpd/config.h \
 	mod_chronicle/httpd/server.h \
 	mod_chronicle/jobs/job.h \
+	mod_chronicle/store/bus.h \
+	mod_chronicle/store/cache.h \
 	mod_chronicle/store/counter.h \
 	mod_chronicle/store/db.h \
 	mod_chronicle/store/db_batch.h \
 	mod_chronicle/store/db_conn.h \
+	mod_chronicle/store/fresh.h \
 	mod_chronicle/store/gate.h \
 	mod_chronicle/store/idem.h \
 	mod_chronicle/store/limit.h \

@@ -1,4 +1,5 @@
 /* Answers /metrics from the counters that all processes share. */
+#include "api/api.h"
 #include "api/root.h"
 
 #include <strings.h>
@@ -216,6 +217,47 @@ static void write_database(ch_req_t *rq, ch_buf_t *buf,
     write_histogram(buf, &series, &counters->statement);
 }
 
+/* --- caches and jobs ----------------------------------------------------- */
+
+static void write_caches(ch_buf_t *buf, const ch_counters_t *counters)
+{
+    /* the first is "none" */
+    ch_prom_family(buf, "chronicle_cache_hits_total", "counter",
+                   "Answers from a cache");
+    write_kinds(buf, "chronicle_cache_hits_total", "cache",
+                ch_cache_names + 1, counters->cache_hits + 1,
+                CH_CACHE__COUNT - 1);
+    ch_prom_family(buf, "chronicle_cache_misses_total", "counter",
+                   "Answers that a cache did not have");
+    write_kinds(buf, "chronicle_cache_misses_total", "cache",
+                ch_cache_names + 1, counters->cache_misses + 1,
+                CH_CACHE__COUNT - 1);
+}
+
+static void write_jobs(ch_buf_t *buf, const ch_counters_t *counters)
+{
+    ch_prom_label_t labels[] = { { .name = "type" }, { .name = "result" } };
+    const ch_prom_series_t series = { .name = "chronicle_jobs_total",
+                                      .labels = labels,
+                                      .count = (int)CH_COUNT(labels) };
+    int kind, result;
+
+    ch_prom_family(buf, series.name, "counter",
+                   "Runs of jobs in this server, by how they ended");
+    for (kind = 0; kind < ch_job_kind_count; kind++) {
+        labels[0].value = ch_job_kinds[kind].type;
+        for (result = 0; result < CH_JOB__COUNT; result++) {
+            labels[1].value = ch_job_result_names[result];
+            ch_prom_sample(
+                buf, &series,
+                (apr_int64_t)load(&counters->jobs[kind][result]));
+        }
+    }
+    write_single(buf, "chronicle_jobs_queued",
+                 "Jobs that wait, as last counted",
+                 __atomic_load_n(&counters->jobs_queued, __ATOMIC_RELAXED));
+}
+
 /* --- parts that are not there yet ---------------------------------------- */
 
 /* Families whose samples come with the parts that count them. They are named
@@ -225,11 +267,6 @@ static void write_empty(ch_buf_t *buf)
     static const struct {
         const char *name, *type, *help;
     } families[] = {
-        { "chronicle_cache_hits_total", "counter", "Answers from a cache" },
-        { "chronicle_cache_misses_total", "counter",
-          "Answers that a cache did not have" },
-        { "chronicle_jobs_total", "counter", "Jobs that ended" },
-        { "chronicle_jobs_queued", "gauge", "Jobs that wait" },
         { "chronicle_socketio_connections", "gauge", "Open sockets" },
         { "chronicle_upstream_requests_total", "counter",
           "Requests to third parties" },
@@ -281,6 +318,8 @@ ch_err_t *ch_metrics_show(ch_req_t *rq)
         write_durations(rq, buf, counters);
         write_refusals(buf, counters);
         write_database(rq, buf, counters);
+        write_caches(buf, counters);
+        write_jobs(buf, counters);
     }
     write_single(buf, "chronicle_http_in_flight",
                  "Requests that are being answered", ch_counter_in_flight());

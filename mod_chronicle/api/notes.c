@@ -534,7 +534,8 @@ static ch_err_t *favorite_note(ch_req_t *rq)
 
 static const ch_route_t routes[] = {
     { .method = CH_GET, .path = HERE, CH_NOTE_ROUTE, .flags = CH_LIST,
-      .ok = 200, .query = &list_query, .out = &item_out,
+      .cache = CH_CACHE_NOTES, .ok = 200, .query = &list_query,
+      .out = &item_out,
       .handler = list_notes, .summary = "Notes" },
     { .method = CH_POST, .path = HERE, CH_NOTE_ROUTE,
       .flags = CH_IDEMPOTENT | CH_VERSIONED, .ok = 201, .body = &note_in,
@@ -542,7 +543,8 @@ static const ch_route_t routes[] = {
       CH_ROUTE_CODES(CH_E_FOLDER_NOT_FOUND, CH_E_CONFLICT),
       .handler = create_note, .summary = "Make a note" },
     { .method = CH_GET, .path = HERE "/{id}", CH_NOTE_ROUTE,
-      .flags = CH_VERSIONED, .ok = 200, .query = &get_query,
+      .flags = CH_VERSIONED, .cache = CH_CACHE_NOTES, .ok = 200,
+      .query = &get_query,
       .out = &ch_note_out, CH_ROUTE_CODES(CH_E_NOTE_NOT_FOUND),
       .handler = get_note, .summary = "One note" },
     { .method = CH_PUT, .path = HERE "/{id}", CH_NOTE_ROUTE,

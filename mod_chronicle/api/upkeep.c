@@ -1,6 +1,8 @@
 /* Jobs that keep the database tidy: the trash, and what is over. */
 #include "api/upkeep.h"
 
+#include "base/uuid.h"
+#include "store/fresh.h"
 #include "store/sql_gen.h"
 
 #define CHUNK 1000 /* rows of a statement: it ends well before its time-out */
@@ -12,9 +14,15 @@ static ch_err_t *purge(ch_job_t *job, const ch_rows_t *rows, int row)
     const sql_note_purge_t in = { .user_id = ch_rows_text(rows, row,
                                                           "user_id"),
                                   .id = ch_rows_text(rows, row, "id") };
+    unsigned char user[16] = { 0 };
     ch_rows_t *done;
+    ch_err_t *err;
 
-    return sql_note_purge(job->db, &in, &done);
+    ch_uuid_bytes(in.user_id, user);
+    ch_fresh_begin(user);
+    err = sql_note_purge(job->db, &in, &done);
+    ch_fresh_end(user);
+    return err;
 }
 
 /* Each note by the statement that DELETE uses, so that sync sees it. */

@@ -1,5 +1,5 @@
 /* Runs what happens without a request, in threads of mod_watchdog: so many
- * runners of jobs per server, whatever its number of children. */
+ * runners of jobs per server, and one bus, whatever its number of children. */
 #include <unistd.h>
 
 #include <apr_network_io.h>
@@ -14,8 +14,11 @@
 #include "api/api.h"
 #include "httpd/server.h"
 #include "jobs/job.h"
+#include "store/bus.h"
 
 #define JOBS_EVERY apr_time_from_sec(1)
+#define BUS_EVERY (APR_USEC_PER_SEC / 10)
+#define BUS_WAIT_MS 100 /* a stopping child waits that long for it */
 
 /* Set when the pool of the child goes: whoever waits looks at it. */
 static int child_ends;
@@ -70,6 +73,36 @@ static apr_status_t work(int state, void *data, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
+/* --- bus -------------------------------------------------------------- */
+
+typedef struct {
+    server_rec *server;
+    ch_bus_conf_t conf;
+    ch_bus_t *bus;
+} line_t;
+
+static void log_line(void *ctx, char level, int number, const char *text)
+{
+    const line_t *line = ctx;
+
+    ch_server_log(line->server, level, number, text);
+}
+
+/* Stays, so that what is announced acts at once, until the child stops. */
+static apr_status_t listen_to_bus(int state, void *data, apr_pool_t *pool)
+{
+    line_t *line = data;
+
+    if (state != AP_WATCHDOG_STATE_RUNNING) {
+        return APR_SUCCESS;
+    }
+    line->bus = ch_bus_make(pool, &line->conf);
+    while (!is_stopping(NULL)) {
+        ch_bus_wait(line->bus, BUS_WAIT_MS);
+    }
+    return APR_SUCCESS;
+}
+
 /* --- start ------------------------------------------------------------ */
 
 static APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_watchdog;
@@ -98,8 +131,32 @@ static apr_status_t add_worker(apr_pool_t *pool, server_rec *server, int n)
     return rv;
 }
 
+static apr_status_t add_line(apr_pool_t *pool, server_rec *main_server,
+                             server_rec *server)
+{
+    line_t *line = apr_pcalloc(pool, sizeof(*line));
+    ap_watchdog_t *watchdog;
+    apr_status_t rv;
+
+    line->server = server;
+    line->conf = (ch_bus_conf_t){
+        .conninfo = ch_config_dbd_params(pool, main_server, server),
+        .site = ch_config_of(server)->conf.site,
+        .log = log_line,
+        .ctx = line,
+    };
+    rv = get_watchdog(&watchdog,
+                      apr_psprintf(pool, "chronicle-%d-bus",
+                                   ch_config_of(server)->conf.id),
+                      0, 1, pool);
+    if (rv == APR_SUCCESS) {
+        rv = add_callback(watchdog, BUS_EVERY, line, listen_to_bus);
+    }
+    return rv;
+}
+
 /* Servers that share a database share its runners: the first one's. */
-static int is_first(server_rec *main_server, server_rec *server)
+static server_rec *first_of_site(server_rec *main_server, server_rec *server)
 {
     server_rec *owner = ch_config_dbd_owner(main_server, server);
     server_rec *other;
@@ -107,32 +164,52 @@ static int is_first(server_rec *main_server, server_rec *server)
     for (other = main_server; other != server; other = other->next) {
         if (ch_config_of(other)->conf.enabled
             && ch_config_dbd_owner(main_server, other) == owner) {
-            return 0;
+            break;
         }
     }
-    return 1;
+    return other;
+}
+
+static apr_status_t add_site(apr_pool_t *pool, server_rec *main_server,
+                             server_rec *server)
+{
+    const ch_conf_t *conf = &ch_config_of(server)->conf;
+    apr_status_t rv = APR_SUCCESS;
+    int n;
+
+    if (conf->site >= 0) {
+        rv = add_line(pool, main_server, server);
+    }
+    for (n = 1; n <= conf->job_workers && rv == APR_SUCCESS; n++) {
+        rv = add_worker(pool, server, n);
+    }
+    return rv;
 }
 
 apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server)
 {
-    server_rec *server;
+    server_rec *server, *first;
     apr_status_t rv = APR_SUCCESS;
-    int n;
+    int sites = 0;
 
     get_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
     add_callback = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
     if (!get_watchdog || !add_callback) {
         return APR_ENOTIMPL;
     }
-    for (server = main_server; server; server = server->next) {
-        const ch_conf_t *conf = &ch_config_of(server)->conf;
+    for (server = main_server; server && !rv; server = server->next) {
+        ch_conf_t *conf = &ch_config_of(server)->conf;
 
-        if (!conf->enabled || !is_first(main_server, server)) {
+        if (!conf->enabled) {
             continue;
         }
-        for (n = 1; n <= conf->job_workers && rv == APR_SUCCESS; n++) {
-            rv = add_worker(pool, server, n);
+        first = first_of_site(main_server, server);
+        if (first != server) {
+            conf->site = ch_config_of(first)->conf.site;
+            continue;
         }
+        conf->site = sites < CH_BUS_SITES ? sites++ : -1;
+        rv = add_site(pool, main_server, server);
     }
     return rv;
 }

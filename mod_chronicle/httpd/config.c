@@ -17,6 +17,7 @@
 
 #define DB_WAIT_MS 1000
 #define JOB_WORKERS 2
+#define CACHE_SIZE (32 * 1024 * 1024)
 #define DBD_MAX 10 /* mod_dbd's own default */
 
 /* --- create and merge ------------------------------------------------- */
@@ -194,6 +195,8 @@ static void fill_conf(ch_conf_t *conf, const ch_settings_t *settings, int id)
     conf->require_verified_email = settings->require_verified_email > 0;
     conf->db_wait_ms =
         settings->db_wait_ms > 0 ? settings->db_wait_ms : DB_WAIT_MS;
+    conf->cache_size =
+        settings->cache_size >= 0 ? settings->cache_size : CACHE_SIZE;
     conf->job_workers =
         settings->job_workers >= 0 ? settings->job_workers : JOB_WORKERS;
     fill_rates(conf, settings);
@@ -260,6 +263,15 @@ server_rec *ch_config_dbd_owner(server_rec *main_server, server_rec *server)
 {
     return dbd_setting(main_server, server, "DBDParams") ? server
                                                          : main_server;
+}
+
+const char *ch_config_dbd_params(apr_pool_t *pool, server_rec *main_server,
+                                 server_rec *server)
+{
+    server_rec *owner = ch_config_dbd_owner(main_server, server);
+    const char *args = dbd_setting(main_server, owner, "DBDParams");
+
+    return args ? ap_getword_conf(pool, &args) : "";
 }
 
 int ch_config_dbd_max(server_rec *main_server, server_rec *server)

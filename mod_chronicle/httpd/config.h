@@ -15,6 +15,7 @@
     INT(require_verified_email)                                               \
     INT(db_wait_ms)                                                           \
     INT(job_workers)                                                          \
+    INT(cache_size)                                                           \
     TEXT(refresh_secret)                                                      \
     TEXT(session_secret)                                                      \
     TEXT(frontend_url)                                                        \
@@ -56,6 +57,10 @@ int ch_config_finish(apr_pool_t *pool, server_rec *main_server);
  * whose DBDParams it uses. Both are read from the configuration tree. */
 int ch_config_dbd_max(server_rec *main_server, server_rec *server);
 server_rec *ch_config_dbd_owner(server_rec *main_server, server_rec *server);
+
+/* The DBDParams that hold for this server, in pool. */
+const char *ch_config_dbd_params(apr_pool_t *pool, server_rec *main_server,
+                                 server_rec *server);
 
 /* Adds "kid:secret" to a list of ch_secret_t; an error text or NULL. */
 const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,

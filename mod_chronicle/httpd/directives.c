@@ -1,6 +1,8 @@
 /* The directives: one row each, with its setter and where it puts what. */
+#include <limits.h>
 #include <string.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "base/text.h"
@@ -123,6 +125,35 @@ static const char *set_workers(cmd_parms *cmd, void *dir, const char *text)
     }
     *(int *)member_of(cmd) = (int)count;
     return NULL;
+}
+
+/* Bytes, or with K, M or G. */
+static const char *set_size(cmd_parms *cmd, void *dir, const char *text)
+{
+    static const char units[] = "KMG";
+    char *end;
+    apr_int64_t size = apr_strtoi64(text, &end, 10);
+    const char *unit = *end ? strchr(units, apr_toupper(*end)) : NULL;
+
+    if (unit && size >= 0 && size <= INT_MAX) {
+        size <<= 10 * (unit - units + 1);
+        end++;
+    }
+    if (*end || end == text || size < 0 || size > INT_MAX) {
+        return wrong(cmd, "must be bytes, or a number with K, M or G, below "
+                          "2G");
+    }
+    *(int *)member_of(cmd) = (int)size;
+    return NULL;
+}
+
+/* The cache is the whole server's. */
+static const char *set_cache_size(cmd_parms *cmd, void *dir,
+                                  const char *text)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    return error ? error : set_size(cmd, dir, text);
 }
 
 /* Length of the kid before a colon, 0 when there is none. */
@@ -285,6 +316,8 @@ const command_rec ch_directives[] = {
     AP_INIT_TAKE1("ChronicleDbWait", set_wait, AT(db_wait_ms), SCOPE,
                   "milliseconds that a request waits for a database "
                   "connection"),
+    AP_INIT_TAKE1("ChronicleCacheSize", set_cache_size, AT(cache_size),
+                  SCOPE, "memory for answers that are kept, 0 for none"),
     AP_INIT_TAKE1("ChronicleJobWorkers", set_workers, AT(job_workers), SCOPE,
                   "background jobs that this server runs at a time"),
     { NULL }

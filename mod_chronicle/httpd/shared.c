@@ -10,7 +10,10 @@
 
 #include "base/seal.h"
 #include "httpd/server.h"
+#include "store/bus.h"
+#include "store/cache.h"
 #include "store/counter.h"
+#include "store/fresh.h"
 #include "store/limit.h"
 #include "store/seat.h"
 
@@ -20,6 +23,7 @@
 
 typedef struct {
     unsigned char seed[16];
+    unsigned char id[16]; /* of this server */
 } head_t;
 
 static size_t lines(size_t size)
@@ -28,7 +32,7 @@ static size_t lines(size_t size)
 }
 
 /* The segment as an earlier generation of the server left it, or a new one.
- * Its size is in the key of a release: another layout is another segment. */
+ * Another size is another layout, and a new segment. */
 static char *segment(server_rec *main_server, size_t size, apr_status_t *rv)
 {
     apr_shm_t **kept = ap_retained_data_get(KEPT_KEY);
@@ -37,7 +41,7 @@ static char *segment(server_rec *main_server, size_t size, apr_status_t *rv)
     if (!kept) {
         kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
     }
-    if (*kept && apr_shm_size_get(*kept) >= size) {
+    if (*kept && apr_shm_size_get(*kept) == size) {
         return apr_shm_baseaddr_get(*kept);
     }
     *rv = apr_shm_create(kept, size, NULL, main_server->process->pool);
@@ -50,10 +54,28 @@ static char *segment(server_rec *main_server, size_t size, apr_status_t *rv)
     return apr_shm_baseaddr_get(*kept);
 }
 
+/* The main server's wish, which reaches us through any that is enabled. */
+static size_t cache_bytes(server_rec *server)
+{
+    size_t bytes = 0;
+
+    for (; server; server = server->next) {
+        const ch_conf_t *conf = &ch_config_of(server)->conf;
+
+        if (conf->enabled && (size_t)conf->cache_size > bytes) {
+            bytes = (size_t)conf->cache_size;
+        }
+    }
+    return lines(bytes);
+}
+
 apr_status_t ch_shared_open(server_rec *main_server)
 {
+    size_t cache = cache_bytes(main_server);
     size_t size = lines(sizeof(head_t)) + lines(ch_limit_size())
-                  + lines(ch_seat_size()) + lines(ch_counter_size());
+                  + lines(ch_seat_size()) + lines(ch_counter_size())
+                  + lines(ch_bus_size()) + lines(ch_fresh_size())
+                  + lines(ch_cache_size(cache));
     apr_status_t rv;
     char *at = segment(main_server, size, &rv);
     const head_t *head = (const head_t *)(void *)at;
@@ -67,6 +89,12 @@ apr_status_t ch_shared_open(server_rec *main_server)
     ch_seat_open(at);
     at += lines(ch_seat_size());
     ch_counter_open(at);
+    at += lines(ch_counter_size());
+    ch_bus_open(at, head->id);
+    at += lines(ch_bus_size());
+    ch_fresh_open(at, head->seed);
+    at += lines(ch_fresh_size());
+    ch_cache_open(at, cache);
     ch_counter_start();
     return APR_SUCCESS;
 }

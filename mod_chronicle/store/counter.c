@@ -25,6 +25,7 @@ const char *const ch_job_result_names[CH_JOB__COUNT] = {
 };
 
 const char *const ch_cache_names[CH_CACHE__COUNT] = {
+    [CH_CACHE_NONE] = "none",
     [CH_CACHE_NOTES] = "notes",
 };
 

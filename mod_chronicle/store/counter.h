@@ -21,7 +21,11 @@ typedef enum {
 } ch_job_result_e;
 
 /* Caches of answers (API.md 1.7). */
-typedef enum { CH_CACHE_NOTES, CH_CACHE__COUNT } ch_cache_e;
+typedef enum {
+    CH_CACHE_NONE,
+    CH_CACHE_NOTES,
+    CH_CACHE__COUNT
+} ch_cache_e;
 
 typedef struct {
     apr_uint64_t bucket[CH_COUNTER_BUCKETS]; /* not cumulative */

@@ -165,7 +165,7 @@ void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
     unlock_slot(slot, seq);
 }
 
-/* Empties a slot if it holds this id. One that is being written may be about
+/* Empties a slot if it holds this id (NULL: whatever it holds). One that is being written may be about
  * to: its writer, who may have looked at the epoch before it moved, is told. */
 static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
 {
@@ -179,7 +179,8 @@ static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
             continue;
         }
         if (!slot->fresh_until
-            || memcmp((const char *)&slot->seat + offset, id, 16) != 0) {
+            || (id
+                && memcmp((const char *)&slot->seat + offset, id, 16) != 0)) {
             if (seq_of(slot) == seq) {
                 return; /* nobody wrote while we looked */
             }
@@ -217,4 +218,19 @@ void ch_seat_drop_session(const unsigned char session[16])
 void ch_seat_drop_user(const unsigned char user[16])
 {
     drop(offsetof(ch_seat_t, user), user);
+}
+
+void ch_seat_drop_all(void)
+{
+    slot_t *slot, *end;
+
+    if (!room) {
+        return;
+    }
+    __atomic_fetch_add(&room->epoch, 1, __ATOMIC_SEQ_CST);
+    slot = &room->slots[0][0];
+    end = slot + (size_t)BUCKETS * WAYS;
+    for (; slot < end; slot++) {
+        empty_if(slot, 0, NULL);
+    }
 }

@@ -37,5 +37,6 @@ void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
 /* After the change is committed, before the answer goes out. */
 void ch_seat_drop_session(const unsigned char session[16]);
 void ch_seat_drop_user(const unsigned char user[16]);
+void ch_seat_drop_all(void);
 
 #endif

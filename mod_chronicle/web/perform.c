@@ -1,10 +1,15 @@
-/* Runs the handler, and under an Idempotency-Key runs it once. */
+/* Runs the handler: under an Idempotency-Key once, not at all where its answer
+ * is kept; and has what is kept forgotten when it writes. */
 #include <string.h>
 
 #include <apr_strings.h>
 
 #include "base/jsonw.h"
 #include "base/seal.h"
+#include "base/uuid.h"
+#include "store/bus.h"
+#include "store/cache.h"
+#include "store/fresh.h"
 #include "store/idem.h"
 #include "web/reply.h"
 #include "web/request.h"
@@ -83,10 +88,101 @@ static ch_err_t *perform_once(ch_req_t *rq)
     return ch_idem_end(rq->pool, rq->db, &idem, &answer);
 }
 
+static ch_err_t *perform(ch_req_t *rq)
+{
+    return rq->idem_key ? perform_once(rq) : rq->route->handler(rq);
+}
+
+/* --- answers that are kept -------------------------------------------- */
+
+#define KEEP_MAX 262144 /* bytes of an answer */
+#define KEEP_SECONDS 300
+
+/* The key of this answer as things are now; 0 when nobody can tell whether
+ * it is fresh. */
+static int key_of(const ch_req_t *rq, unsigned char key[CH_SHA256_LEN])
+{
+    unsigned char user[16], version[CH_FRESH_LEN];
+    ch_buf_t *text;
+    int i;
+
+    if (!ch_bus_alone(rq->conf->site)
+        || !ch_uuid_bytes(rq->who->user_id, user)
+        || !ch_fresh_version(user, version)) {
+        return 0;
+    }
+    text = ch_buf_make(rq->pool, 256, CH_BODY_MAX);
+    ch_buf_add(text, version, sizeof(version));
+    ch_buf_add(text, user, sizeof(user));
+    ch_buf_printf(text, "%d %d ", rq->conf->site,
+                  ch_router_index(rq->router, rq->route));
+    for (i = 0; i < rq->match.param_count; i++) {
+        ch_buf_puts(text, rq->match.param[i]);
+        ch_buf_putc(text, ' ');
+    }
+    ch_buf_puts(text, rq->args ? rq->args : "");
+    ch_seal_sha256(text->data, text->len, key);
+    return !text->overflow;
+}
+
+static void keep(const ch_req_t *rq, const unsigned char *key)
+{
+    const char *etag = apr_table_get(rq->out, "ETag");
+    const ch_buf_t *body = rq->reply.body;
+    ch_kept_t kept = { .head = { etag ? etag : "", etag ? strlen(etag) : 0 },
+                       .body = { "", 0 } };
+
+    if (rq->reply.status == 200 && body && body->len <= KEEP_MAX) {
+        kept.body = (ch_bytes_t){ body->data, body->len };
+    }
+    if (kept.head.len || kept.body.len) {
+        ch_cache_put(key, &kept, KEEP_SECONDS);
+    }
+}
+
+static ch_err_t *answer(ch_req_t *rq)
+{
+    unsigned char key[CH_SHA256_LEN];
+    int can_keep = key_of(rq, key);
+    ch_kept_t kept;
+    ch_err_t *err;
+
+    if (can_keep && ch_cache_get(rq->pool, key, &kept)
+        && ch_reply_kept(rq, kept.head.data, kept.body)) {
+        ch_counter_cache(rq->route->cache, 1);
+        apr_table_setn(rq->out, "X-Cache", "HIT");
+        return NULL;
+    }
+    ch_counter_cache(rq->route->cache, 0);
+    apr_table_setn(rq->out, "X-Cache", "MISS");
+    err = rq->route->handler(rq);
+    if (!err && can_keep) {
+        keep(rq, key);
+    }
+    return err;
+}
+
+/* Whatever is written in the area of notes may show in a user's lists. */
+static ch_err_t *perform_write(ch_req_t *rq)
+{
+    unsigned char user[16];
+    ch_err_t *err;
+
+    if (!rq->who || rq->route->feature != CH_FEATURE_NOTES
+        || !ch_uuid_bytes(rq->who->user_id, user)) {
+        return perform(rq);
+    }
+    ch_fresh_begin(user);
+    err = perform(rq);
+    ch_fresh_end(user);
+    return err;
+}
+
 ch_err_t *ch_handler_stage(ch_req_t *rq)
 {
-    ch_err_t *err =
-        rq->idem_key ? perform_once(rq) : rq->route->handler(rq);
+    ch_err_t *err = rq->route->method != CH_GET ? perform_write(rq)
+                    : rq->route->cache && rq->who ? answer(rq)
+                                                  : perform(rq);
 
     if (!err) {
         rq->done = 1;

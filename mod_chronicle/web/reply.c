@@ -167,19 +167,11 @@ static int none_match_hits(const char *header, const char *etag)
     }
 }
 
-/* Sets the ETag of a versioned answer; 1 when the client has it already. */
-static int is_not_modified(ch_req_t *rq, const ch_rows_t *rows)
+/* Sets the ETag of an answer; 1 when the client has it already. */
+static int has_already(ch_req_t *rq, const char *etag)
 {
-    const char *version, *header, *etag;
+    const char *header;
 
-    if (!(rq->route->flags & CH_VERSIONED)) {
-        return 0;
-    }
-    version = ch_rows_text(rows, 0, "version");
-    if (!version) {
-        return 0;
-    }
-    etag = apr_pstrcat(rq->pool, "\"v", version, "\"", NULL);
     apr_table_setn(rq->out, "ETag", etag);
     if (rq->route->method != CH_GET) {
         return 0;
@@ -191,6 +183,33 @@ static int is_not_modified(ch_req_t *rq, const ch_rows_t *rows)
         return 0;
     }
     rq->reply.status = 304;
+    return 1;
+}
+
+static int is_not_modified(ch_req_t *rq, const ch_rows_t *rows)
+{
+    const char *version;
+
+    if (!(rq->route->flags & CH_VERSIONED)) {
+        return 0;
+    }
+    version = ch_rows_text(rows, 0, "version");
+    return version
+           && has_already(rq, apr_pstrcat(rq->pool, "\"v", version, "\"",
+                                          NULL));
+}
+
+int ch_reply_kept(ch_req_t *rq, const char *etag, ch_bytes_t body)
+{
+    if (*etag && has_already(rq, etag)) {
+        return 1;
+    }
+    if (!body.len) {
+        return 0;
+    }
+    rq->reply.body = ch_buf_make(rq->pool, body.len + 1, body.len + 1);
+    ch_buf_add(rq->reply.body, body.data, body.len);
+    rq->reply.status = rq->route->ok;
     return 1;
 }
 

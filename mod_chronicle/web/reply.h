@@ -18,6 +18,10 @@ ch_err_t *ch_reply_row(ch_req_t *rq, const ch_rows_t *rows,
 ch_err_t *ch_reply_row_as(ch_req_t *rq, const ch_fields_t *out,
                           const ch_rows_t *rows, const char *message);
 
+/* An answer that was kept: its ETag ("" = none) and body, which may be "" when
+ * only the ETag is known. 0 when that is not enough and nothing is set. */
+int ch_reply_kept(ch_req_t *rq, const char *etag, ch_bytes_t body);
+
 /* 201: as ch_reply_row, with Location: path_prefix + the column "id". */
 ch_err_t *ch_reply_created(ch_req_t *rq, const ch_rows_t *rows,
                            const char *path_prefix, const char *message);

@@ -4,6 +4,7 @@
 #define CH_WEB_ROUTE_H
 
 #include "conf.h"
+#include "store/counter.h"
 #include "web/field.h"
 
 typedef enum {
@@ -49,6 +50,7 @@ struct ch_route_t {
     ch_rate_e rate;
     ch_feature_e feature;
     unsigned flags;
+    ch_cache_e cache; /* of GET: answers are kept there */
     int ok; /* status of success */
     const ch_fields_t *query;
     const ch_fields_t *body;

@@ -1,0 +1,50 @@
+/* The bus: what one server tells all others that work on the same database,
+ * by LISTEN and NOTIFY. One connection per server, held by one of its
+ * children. A message is a letter, a space and a text:
+ *
+ *   s <session>  this session has ended           (sent by triggers)
+ *   u <user>     role, activity or address of this user changed  (likewise)
+ *   c <user>     answers kept for this user are out of date
+ *   h <server>   a server is there; repeated while it is
+ */
+#ifndef CH_STORE_BUS_H
+#define CH_STORE_BUS_H
+
+#include "chronicle.h"
+
+#define CH_BUS_SITES 16 /* databases whose servers can be told apart */
+
+typedef struct ch_bus_t ch_bus_t;
+
+typedef struct {
+    const char *conninfo; /* as DBDParams has it */
+    int site;             /* 0 to CH_BUS_SITES - 1 */
+    /* One line to the error log; level 'e', 'w', 'n', 'i'. */
+    void (*log)(void *ctx, char level, int number, const char *text);
+    void *ctx;
+} ch_bus_conf_t;
+
+/* Memory shared by all processes, zeroed when new; id: what tells this server
+ * from others, random. */
+void ch_bus_open(void *memory, const unsigned char id[16]);
+size_t ch_bus_size(void);
+
+/* In the child that holds the bus; nothing is connected yet. The connection
+ * ends with pool. */
+ch_bus_t *ch_bus_make(apr_pool_t *pool, const ch_bus_conf_t *conf);
+
+/* Connects where needed (at most every second), waits up to ms for messages
+ * and does what they ask. */
+void ch_bus_wait(ch_bus_t *bus, int ms);
+
+/* Acts on a message that came by another way. */
+void ch_bus_take(int site, const char *message);
+
+/* Whether the bus of this site works and no other server was heard of for a
+ * minute: then what this server remembers is all there is to know. */
+int ch_bus_alone(int site);
+
+/* Whether the bus works, for /health and the status page. */
+int ch_bus_works(int site);
+
+#endif
