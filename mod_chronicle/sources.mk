@@ -45,6 +45,11 @@ chronicle_core_sources = \
 	mod_chronicle/store/gate.c \
 	mod_chronicle/store/idem.c \
 	mod_chronicle/store/limit.c \
+	mod_chronicle/store/redis.c \
+	mod_chronicle/store/redis_conn.c \
+	mod_chronicle/store/redis_state.c \
+	mod_chronicle/store/redis_sub.c \
+	mod_chronicle/store/redis_url.c \
 	mod_chronicle/store/seat.c \
 	mod_chronicle/store/waiter.c \
 	mod_chronicle/web/bind.c \
@@ -116,6 +121,11 @@ chronicle_headers = \
 	mod_chronicle/store/gate.h \
 	mod_chronicle/store/idem.h \
 	mod_chronicle/store/limit.h \
+	mod_chronicle/store/redis.h \
+	mod_chronicle/store/redis_conn.h \
+	mod_chronicle/store/redis_home.h \
+	mod_chronicle/store/redis_state.h \
+	mod_chronicle/store/redis_url.h \
 	mod_chronicle/store/seat.h \
 	mod_chronicle/store/waiter.h \
 	mod_chronicle/web/bind.h \

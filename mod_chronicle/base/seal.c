@@ -59,6 +59,12 @@ void ch_seal_sha256(const void *data, size_t len,
     must(EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1);
 }
 
+void ch_seal_sha1(const void *data, size_t len,
+                  unsigned char out[CH_SHA1_LEN])
+{
+    must(EVP_Digest(data, len, out, NULL, EVP_sha1(), NULL) == 1);
+}
+
 const char *ch_seal_sha256_hex(apr_pool_t *pool, const void *data, size_t len)
 {
     unsigned char hash[CH_SHA256_LEN];

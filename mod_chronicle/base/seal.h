@@ -5,6 +5,7 @@
 #include "chronicle.h"
 
 #define CH_SHA256_LEN 32
+#define CH_SHA1_LEN 20
 
 /* A key for one purpose: HKDF-SHA-256 of secret with info = purpose, salt
  * empty. */
@@ -17,6 +18,10 @@ void ch_seal_hmac(const void *key, size_t key_len, const void *data,
 
 void ch_seal_sha256(const void *data, size_t len,
                     unsigned char out[CH_SHA256_LEN]);
+
+/* For protocols that name things by it; nothing is secured with it. */
+void ch_seal_sha1(const void *data, size_t len,
+                  unsigned char out[CH_SHA1_LEN]);
 
 /* SHA-256 as 64 lower case hex digits in pool. */
 const char *ch_seal_sha256_hex(apr_pool_t *pool, const void *data,

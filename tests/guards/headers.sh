@@ -14,7 +14,7 @@ flags="-std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes"
 flags="$flags -Werror -Imod_chronicle -I$scratch -Itests/unit"
 flags="$flags -isystem $("$apxs" -q INCLUDEDIR) $("$apxs" -q EXTRA_CPPFLAGS)"
 for package in apr-1 apr-util-1 libpq jansson libcrypto \
-    libutf8proc check; do
+    libutf8proc hiredis check; do
     flags="$flags $(pkg-config --cflags "$package")" ||
         complain "pkg-config does not know $package"
 done

@@ -85,7 +85,7 @@ cat >"$scratch/libraries" <<'END'
 ^libpq-events\.h$ store/db_conn.c
 ^semaphore\.h$ store/waiter.h
 ^curl\/ net/out.c
-^hiredis\/ store/redis.c
+^hiredis\/ store/redis_conn.c
 ^wslay\/ realtime/ws.c
 ^git2\.h$ base/merge3.c
 ^magic\.h$ base/sniff.c
