@@ -50,6 +50,7 @@ chronicle_core_sources = \
 	mod_chronicle/store/redis_state.c \
 	mod_chronicle/store/redis_sub.c \
 	mod_chronicle/store/redis_url.c \
+	mod_chronicle/store/redis_words.c \
 	mod_chronicle/store/seat.c \
 	mod_chronicle/store/waiter.c \
 	mod_chronicle/web/bind.c \
