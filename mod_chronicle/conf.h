@@ -81,7 +81,12 @@ struct ch_conf_t {
     ch_rate_limit_t rate[CH_RATE__COUNT];
     char feature[CH_FEATURE__COUNT];
 
-    struct ch_db_home_t *db; /* set in each child */
+    const struct ch_redis_url_t *redis_url; /* NULL = none */
+    unsigned char redis_key[32]; /* of the keys there; derived from the
+                                  * refresh secret: the same on all hosts */
+
+    struct ch_db_home_t *db;  /* set in each child */
+    struct ch_redis_t *redis; /* the same; NULL = none */
 };
 
 extern const char *const ch_rate_names[CH_RATE__COUNT];

@@ -45,6 +45,7 @@ chronicle_core_sources = \
 	mod_chronicle/store/gate.c \
 	mod_chronicle/store/idem.c \
 	mod_chronicle/store/limit.c \
+	mod_chronicle/store/limit_shared.c \
 	mod_chronicle/store/redis.c \
 	mod_chronicle/store/redis_conn.c \
 	mod_chronicle/store/redis_state.c \
@@ -77,6 +78,7 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/handler.c \
 	mod_chronicle/httpd/hooks.c \
 	mod_chronicle/httpd/io.c \
+	mod_chronicle/httpd/redispool.c \
 	mod_chronicle/httpd/secret.c \
 	mod_chronicle/httpd/shared.c \
 	mod_chronicle/mod_chronicle.c

@@ -9,6 +9,7 @@
 #include "api/root.h"
 #include "base/member.h"
 #include "store/counter.h"
+#include "store/redis.h"
 #include "store/sql_gen.h"
 #include "web/openapi.h"
 #include "web/reply.h"
@@ -244,6 +245,37 @@ static ch_err_t *show_ready(ch_req_t *rq)
     return ch_reply_raw(rq, ready ? 200 : 503, NULL, buf);
 }
 
+/* A part of the server, as it was found; took is 0 unless it is up. */
+typedef struct {
+    const char *status;
+    apr_time_t took;
+} found_t;
+
+static int is_down(const found_t *found)
+{
+    return strcmp(found->status, "down") == 0;
+}
+
+static found_t try_database(ch_req_t *rq)
+{
+    apr_time_t start = apr_time_now();
+    int up = answers(rq);
+
+    return (found_t){ up_or_down(up), up ? apr_time_now() - start : 0 };
+}
+
+static found_t try_redis(ch_req_t *rq)
+{
+    apr_time_t took;
+    int up;
+
+    if (!rq->conf->redis) {
+        return (found_t){ "disabled", 0 };
+    }
+    up = ch_redis_ping(rq->conf->redis, rq->pool, &took);
+    return (found_t){ up_or_down(up), up ? took : 0 };
+}
+
 static void write_check(ch_buf_t *buf, const char *name, const char *status)
 {
     ch_member_open(buf, name);
@@ -251,12 +283,13 @@ static void write_check(ch_buf_t *buf, const char *name, const char *status)
 }
 
 static void write_timed_check(ch_buf_t *buf, const char *name,
-                              const char *status, apr_time_t took)
+                              const found_t *found)
 {
-    write_check(buf, name, status);
+    write_check(buf, name, found->status);
     ch_member(buf, "latencyMs");
-    if (took) {
-        ch_buf_printf(buf, "%d.%03d", (int)(took / 1000), (int)(took % 1000));
+    if (found->took) {
+        ch_buf_printf(buf, "%d.%03d", (int)(found->took / 1000),
+                      (int)(found->took % 1000));
     }
     else {
         CH_BUF_LIT(buf, "null");
@@ -281,22 +314,21 @@ static void write_jobs_check(ch_req_t *rq, ch_buf_t *buf, int up)
     ch_member_close(buf);
 }
 
-static void write_checks(ch_req_t *rq, ch_buf_t *buf, int up, apr_time_t took)
+static void write_checks(ch_req_t *rq, ch_buf_t *buf, const found_t *database,
+                         const found_t *redis)
 {
-    static const char *const timed[] = { "redis", "storage" };
     static const char *const plain[] = { "smtp", "ai", "notion", "airtable" };
     size_t i;
 
     ch_member_open(buf, "checks");
-    write_timed_check(buf, "database", up_or_down(up), took);
-    for (i = 0; i < CH_COUNT(timed); i++) {
-        write_timed_check(buf, timed[i], "disabled", 0);
-    }
+    write_timed_check(buf, "database", database);
+    write_timed_check(buf, "redis", redis);
+    write_timed_check(buf, "storage", &(found_t){ "disabled", 0 });
     for (i = 0; i < CH_COUNT(plain); i++) {
         write_check(buf, plain[i], "disabled");
         ch_member_close(buf);
     }
-    write_jobs_check(rq, buf, up);
+    write_jobs_check(rq, buf, !is_down(database));
     ch_member_close(buf);
 }
 
@@ -319,19 +351,20 @@ static void write_requests(ch_buf_t *buf)
 
 static ch_err_t *show_detailed(ch_req_t *rq)
 {
-    apr_time_t start = apr_time_now();
-    int up = answers(rq);
-    apr_time_t took = up ? apr_time_now() - start : 0;
-    ch_buf_t *buf = begin_document(rq, up ? "OK" : "DOWN");
+    found_t database = try_database(rq);
+    found_t redis = try_redis(rq);
+    int down = is_down(&database);
+    const char *status = is_down(&redis) ? "DEGRADED" : "OK";
+    ch_buf_t *buf = begin_document(rq, down ? "DOWN" : status);
 
     write_age(buf);
-    write_checks(rq, buf, up, took);
+    write_checks(rq, buf, &database, &redis);
     ch_member_open(buf, "memory");
     ch_member_int(buf, "rssBytes", ch_metrics_resident(rq->pool));
     ch_member_close(buf);
     write_requests(buf);
     ch_member_close(buf);
-    return ch_reply_raw(rq, up ? 200 : 503, NULL, buf);
+    return ch_reply_raw(rq, down ? 503 : 200, NULL, buf);
 }
 
 /* --- documents ----------------------------------------------------------- */

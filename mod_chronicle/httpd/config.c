@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include <apr_env.h>
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <http_log.h>
 
 #include "base/seal.h"
 #include "base/text.h"
-
+#include "store/redis.h"
 
 #ifndef CH_DATADIR
 #define CH_DATADIR "/usr/share/chronicle"
@@ -105,6 +106,53 @@ static void split_origins(apr_pool_t *pool, apr_array_header_t **list,
     }
 }
 
+const char *ch_config_redis(apr_pool_t *pool, const char *text,
+                            const ch_redis_url_t **out)
+{
+    *out = NULL;
+    return strcasecmp(text, "off") == 0 ? NULL
+                                        : ch_redis_url_parse(pool, text, out);
+}
+
+/* A URL of the parts that other programs take from the environment. */
+static const char *redis_parts(apr_pool_t *pool)
+{
+    const char *host = variable(pool, "REDIS_HOST");
+    const char *port = variable(pool, "REDIS_PORT");
+    const char *password = variable(pool, "REDIS_PASSWORD");
+
+    if (!host) {
+        return NULL;
+    }
+    return apr_pstrcat(
+        pool, "redis://", password ? ":" : "",
+        password ? apr_pescape_path_segment(pool, password) : "",
+        password ? "@" : "", apr_psprintf(pool, strchr(host, ':') ? "[%s]"
+                                                                  : "%s",
+                                          host),
+        port ? ":" : "", port ? port : "", NULL);
+}
+
+static const char *redis_from_environment(apr_pool_t *pool,
+                                          ch_settings_t *settings)
+{
+    const ch_redis_url_t *url;
+    const char *error;
+
+    if (settings->redis) {
+        return NULL;
+    }
+    error = text_from(pool, &settings->redis, "REDIS_URL");
+    if (!error && !settings->redis) {
+        settings->redis = redis_parts(pool);
+    }
+    if (!error && settings->redis) {
+        error = ch_config_redis(pool, settings->redis, &url);
+    }
+    return error ? apr_pstrcat(pool, "REDIS_URL or REDIS_HOST: ", error, NULL)
+                 : NULL;
+}
+
 static const char *from_environment(apr_pool_t *pool, ch_settings_t *settings)
 {
     const char *error, *value, *rate;
@@ -122,6 +170,9 @@ static const char *from_environment(apr_pool_t *pool, ch_settings_t *settings)
     }
     if (!error) {
         error = text_from(pool, &settings->frontend_url, "FRONTEND_URL");
+    }
+    if (!error) {
+        error = redis_from_environment(pool, settings);
     }
     if (!settings->origins) {
         split_origins(pool, &settings->origins,
@@ -172,7 +223,8 @@ static const char *what_is_missing(const ch_settings_t *settings)
     return NULL;
 }
 
-static void fill_conf(ch_conf_t *conf, const ch_settings_t *settings, int id)
+static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
+                      const ch_settings_t *settings, int id)
 {
     const char *session = settings->session_secret ? settings->session_secret
                                                    : settings->refresh_secret;
@@ -184,7 +236,13 @@ static void fill_conf(ch_conf_t *conf, const ch_settings_t *settings, int id)
     ch_seal_derive(settings->refresh_secret,
                    strlen(settings->refresh_secret), "refresh",
                    conf->refresh_key);
+    ch_seal_derive(settings->refresh_secret,
+                   strlen(settings->refresh_secret), "redis",
+                   conf->redis_key);
     ch_seal_derive(session, strlen(session), "cursor", conf->cursor_key);
+    if (settings->redis) {
+        ch_config_redis(pool, settings->redis, &conf->redis_url);
+    }
     conf->origins = settings->origins;
     conf->frontend_url = settings->frontend_url;
     conf->public_url = settings->public_url;
@@ -330,7 +388,7 @@ int ch_config_finish(apr_pool_t *pool, server_rec *main_server)
                          settings->where);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
-        fill_conf(&settings->conf, settings, id);
+        fill_conf(pool, &settings->conf, settings, id);
     }
     return OK;
 }

@@ -23,6 +23,7 @@
     TEXT(admin_email)                                                         \
     TEXT(metrics_token)                                                       \
     TEXT(docs_dir)                                                            \
+    TEXT(redis) /* a URL that was checked, or "off" */                        \
     LIST(jwt)     /* of ch_secret_t */                                        \
     LIST(origins) /* of const char * */
 
@@ -70,6 +71,11 @@ const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
  * error text or NULL. The value is never logged. */
 const char *ch_secret_read(apr_pool_t *pool, const char *text,
                            const char **out);
+
+/* Checks what ChronicleRedis names, or its variable: an error text or NULL.
+ * *out is NULL for "off". */
+const char *ch_config_redis(apr_pool_t *pool, const char *text,
+                            const struct ch_redis_url_t **out);
 
 extern const command_rec ch_directives[];
 

@@ -86,6 +86,18 @@ static const char *set_secret(cmd_parms *cmd, void *dir, const char *text)
     return error ? wrong(cmd, error) : set_text(cmd, dir, value);
 }
 
+static const char *set_redis(cmd_parms *cmd, void *dir, const char *text)
+{
+    const struct ch_redis_url_t *url;
+    const char *value;
+    const char *error = ch_secret_read(cmd->pool, text, &value);
+
+    if (!error) {
+        error = ch_config_redis(cmd->temp_pool, value, &url);
+    }
+    return error ? wrong(cmd, error) : set_text(cmd, dir, value);
+}
+
 #define SECRET_MIN 32
 
 static const char *set_long_secret(cmd_parms *cmd, void *dir,
@@ -313,6 +325,8 @@ const command_rec ch_directives[] = {
                   SCOPE, "bearer token that /metrics asks for"),
     AP_INIT_TAKE1("ChronicleDocsDir", set_path, AT(docs_dir), SCOPE,
                   "directory of the API documentation's page"),
+    AP_INIT_TAKE1("ChronicleRedis", set_redis, AT(redis), SCOPE,
+                  "URL of a Redis, or off"),
     AP_INIT_TAKE1("ChronicleDbWait", set_wait, AT(db_wait_ms), SCOPE,
                   "milliseconds that a request waits for a database "
                   "connection"),

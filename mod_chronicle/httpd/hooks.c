@@ -68,6 +68,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "CH1013: cannot make shared memory");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    why = ch_redispool_claim(main_server);
+    if (why) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, "CH1032: %s",
+                     why);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     rv = ch_background_plan(pconf, main_server);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
@@ -83,6 +89,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         return;
     }
     ch_dbpool_open(pchild, main_server);
+    ch_redispool_open(pchild, main_server);
     ch_known_open(pchild);
     if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,

@@ -17,6 +17,15 @@ int ch_dbpool_find(void);
 /* Gives every enabled server its door to the database. In each child. */
 void ch_dbpool_open(apr_pool_t *pool, server_rec *main_server);
 
+/* --- redispool.c -------------------------------------------------------- */
+
+/* Gives each Redis that is configured its place in the shared memory; what is
+ * wrong, or NULL. In the parent. */
+const char *ch_redispool_claim(server_rec *main_server);
+
+/* Gives every enabled server its door to Redis. In each child. */
+void ch_redispool_open(apr_pool_t *pool, server_rec *main_server);
+
 /* --- shared.c ---------------------------------------------------------- */
 
 /* Makes the shared memory once in the life of the server and opens it. */

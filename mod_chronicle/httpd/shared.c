@@ -15,6 +15,7 @@
 #include "store/counter.h"
 #include "store/fresh.h"
 #include "store/limit.h"
+#include "store/redis.h"
 #include "store/seat.h"
 
 
@@ -54,6 +55,11 @@ static char *segment(server_rec *main_server, size_t size, apr_status_t *rv)
     return apr_shm_baseaddr_get(*kept);
 }
 
+/* --- what lies in it -------------------------------------------------- */
+
+static const head_t *head;
+static size_t cache; /* bytes of the cache's ring */
+
 /* The main server's wish, which reaches us through any that is enabled. */
 static size_t cache_bytes(server_rec *server)
 {
@@ -69,32 +75,65 @@ static size_t cache_bytes(server_rec *server)
     return lines(bytes);
 }
 
+static void open_limit(void *at)
+{
+    ch_limit_open(at, head->seed);
+}
+
+static void open_bus(void *at)
+{
+    ch_bus_open(at, head->id);
+}
+
+static void open_fresh(void *at)
+{
+    ch_fresh_open(at, head->seed);
+}
+
+static size_t cache_size(void)
+{
+    return ch_cache_size(cache);
+}
+
+static void open_cache(void *at)
+{
+    ch_cache_open(at, cache);
+}
+
+static const struct {
+    size_t (*size)(void);
+    void (*open)(void *at);
+} parts[] = {
+    { ch_limit_size, open_limit },
+    { ch_seat_size, ch_seat_open },
+    { ch_counter_size, ch_counter_open },
+    { ch_redis_size, ch_redis_open },
+    { ch_bus_size, open_bus },
+    { ch_fresh_size, open_fresh },
+    { cache_size, open_cache },
+};
+
 apr_status_t ch_shared_open(server_rec *main_server)
 {
-    size_t cache = cache_bytes(main_server);
-    size_t size = lines(sizeof(head_t)) + lines(ch_limit_size())
-                  + lines(ch_seat_size()) + lines(ch_counter_size())
-                  + lines(ch_bus_size()) + lines(ch_fresh_size())
-                  + lines(ch_cache_size(cache));
+    size_t size = lines(sizeof(head_t));
     apr_status_t rv;
-    char *at = segment(main_server, size, &rv);
-    const head_t *head = (const head_t *)(void *)at;
+    char *at;
+    size_t i;
 
+    cache = cache_bytes(main_server);
+    for (i = 0; i < CH_COUNT(parts); i++) {
+        size += lines(parts[i].size());
+    }
+    at = segment(main_server, size, &rv);
     if (!at) {
         return rv;
     }
+    head = (const head_t *)(void *)at;
     at += lines(sizeof(head_t));
-    ch_limit_open(at, head->seed);
-    at += lines(ch_limit_size());
-    ch_seat_open(at);
-    at += lines(ch_seat_size());
-    ch_counter_open(at);
-    at += lines(ch_counter_size());
-    ch_bus_open(at, head->id);
-    at += lines(ch_bus_size());
-    ch_fresh_open(at, head->seed);
-    at += lines(ch_fresh_size());
-    ch_cache_open(at, cache);
+    for (i = 0; i < CH_COUNT(parts); i++) {
+        parts[i].open(at);
+        at += lines(parts[i].size());
+    }
     ch_counter_start();
     return APR_SUCCESS;
 }

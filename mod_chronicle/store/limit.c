@@ -97,7 +97,8 @@ ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
                                 int seconds)
 {
     apr_uint64_t now, hash, old, new, count;
-    ch_limit_state_t out = { .limit = limit, .remaining = limit,
+    ch_limit_state_t out = { .limit = limit,
+                             .remaining = limit,
                              .reset = seconds };
     slot_t *slot;
 
@@ -119,7 +120,7 @@ ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
             new = old + 1;
         }
     } while (new != old && !swap(&slot->state, old, new));
-    count = new & COUNT_MASK;
+    count = new &COUNT_MASK;
     out.refused = count > (apr_uint64_t)limit;
     out.remaining = out.refused ? 0 : limit - (int)count;
     out.reset = (int)((ends(new) - now + TICKS - 1) / TICKS);

@@ -1,5 +1,5 @@
-/* Rate limits: fixed windows counted in shared memory, exact across all
- * processes of this server. */
+/* Rate limits: fixed windows, counted in shared memory, exact across all
+ * processes of this server; or in Redis, exact across all servers. */
 #ifndef CH_STORE_LIMIT_H
 #define CH_STORE_LIMIT_H
 
@@ -24,5 +24,33 @@ size_t ch_limit_size(void);
  * refuses. */
 ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
                                 int seconds);
+
+/* --- across servers ----------------------------------------------------- */
+
+struct ch_redis_t;
+struct ch_redis_command_t;
+struct ch_redis_reply_t;
+
+/* Who is counted, where, and how far. */
+typedef struct {
+    struct ch_redis_t *redis;    /* NULL = this server counts alone */
+    const unsigned char *secret; /* 32 bytes, the same on all servers */
+    int conf;                    /* tells virtual hosts apart in memory */
+    const char *rate;            /* name of the class */
+    const char *caller;
+    int limit;
+    int seconds;
+} ch_limit_t;
+
+/* Counts one request. */
+ch_limit_state_t ch_limit_take(apr_pool_t *pool, const ch_limit_t *limit);
+
+/* The same in two halves, for whoever sends the command (of one that has a
+ * redis) along with others. `reply` is NULL when none came: then this
+ * server's memory counts. */
+void ch_limit_ask(apr_pool_t *pool, const ch_limit_t *limit,
+                  struct ch_redis_command_t *out);
+ch_limit_state_t ch_limit_answer(apr_pool_t *pool, const ch_limit_t *limit,
+                                 const struct ch_redis_reply_t *reply);
 
 #endif

@@ -23,12 +23,6 @@ typedef struct ch_redis_url_t ch_redis_url_t;
 const char *ch_redis_url_parse(apr_pool_t *pool, const char *text,
                                const ch_redis_url_t **out);
 
-/* The same of parts as the environment has them; port and password may be
- * NULL. */
-const char *ch_redis_url_build(apr_pool_t *pool, const char *host,
-                               const char *port, const char *password,
-                               const ch_redis_url_t **out);
-
 /* "host:port" or a path, for logs: no password. */
 const char *ch_redis_url_name(const ch_redis_url_t *url);
 
@@ -98,7 +92,7 @@ typedef struct {
 
 #define CH_REDIS_ARGS 12 /* more go through `more` */
 
-typedef struct {
+typedef struct ch_redis_command_t {
     ch_redis_script_t *script; /* NULL: the first argument is the command */
     int count;
     ch_bytes_t args[CH_REDIS_ARGS];

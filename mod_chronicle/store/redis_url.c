@@ -193,27 +193,6 @@ const char *ch_redis_url_parse(apr_pool_t *pool, const char *text,
     return error;
 }
 
-const char *ch_redis_url_build(apr_pool_t *pool, const char *host,
-                               const char *port, const char *password,
-                               const ch_redis_url_t **out)
-{
-    ch_redis_url_t *url = apr_pcalloc(pool, sizeof(*url));
-    const char *error =
-        take_host(apr_psprintf(pool, strchr(host, ':') ? "[%s]%s%s" : "%s%s%s",
-                               host, port ? ":" : "", port ? port : ""),
-                  url);
-
-    if (!error) {
-        url->password = password;
-        url->name =
-            apr_psprintf(pool, strchr(url->host, ':') ? "[%s]:%d" : "%s:%d",
-                         url->host, url->port);
-        set_key(pool, url);
-        *out = url;
-    }
-    return error;
-}
-
 const char *ch_redis_url_name(const ch_redis_url_t *url)
 {
     return url->name;

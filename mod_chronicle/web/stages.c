@@ -111,15 +111,22 @@ static const char *address_key(const ch_req_t *rq)
 static ch_err_t *count(ch_req_t *rq, ch_rate_e rate, const char *caller)
 {
     const ch_rate_limit_t *rule = &rq->conf->rate[rate];
+    const ch_limit_t limit = {
+        .redis = rq->conf->redis,
+        .secret = rq->conf->redis_key,
+        .conf = rq->conf->id,
+        .rate = ch_rate_names[rate],
+        .caller = caller,
+        .limit = rule->limit,
+        .seconds = rule->seconds,
+    };
     ch_limit_state_t state;
-    const char *key;
     ch_err_t *err;
 
     if (!rule->limit) {
         return NULL;
     }
-    key = apr_psprintf(rq->pool, "%d %d %s", rq->conf->id, rate, caller);
-    state = ch_limit_count(key, strlen(key), rule->limit, rule->seconds);
+    state = ch_limit_take(rq->pool, &limit);
     apr_table_setn(rq->out, "RateLimit-Limit",
                    apr_itoa(rq->pool, state.limit));
     apr_table_setn(rq->out, "RateLimit-Remaining",
