@@ -74,9 +74,13 @@ static const char *take_login(apr_pool_t *pool, char *text,
 /* host[:port]; an IPv6 address stands in brackets. */
 static const char *take_host(char *text, ch_redis_url_t *url)
 {
+    static const char names[] = "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    const char *of_host = names;
     char *end = text + strcspn(text, ":");
 
     if (*text == '[') {
+        of_host = "0123456789abcdefABCDEF:.";
         text++;
         end = strchr(text, ']');
         if (!end || !strchr(text, ':') || strchr(":", end[1]) == NULL) {
@@ -93,7 +97,7 @@ static const char *take_host(char *text, ch_redis_url_t *url)
     if (url->port < 1) {
         return "the port is wrong";
     }
-    return *text && strlen(text) <= 255 && !strpbrk(text, " \t?#[]%")
+    return *text && strlen(text) <= 255 && !text[strspn(text, of_host)]
                ? NULL
                : "the host is wrong";
 }

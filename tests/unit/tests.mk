@@ -28,6 +28,11 @@ chronicle_unit_tests = \
 	tests/unit/test_store_gate \
 	tests/unit/test_store_idem \
 	tests/unit/test_store_limit \
+	tests/unit/test_store_limit_shared \
+	tests/unit/test_store_redis \
+	tests/unit/test_store_redis_lost \
+	tests/unit/test_store_redis_sub \
+	tests/unit/test_store_redis_url \
 	tests/unit/test_store_seat \
 	tests/unit/test_web_bind \
 	tests/unit/test_web_cors \
