@@ -44,6 +44,7 @@ chronicle_core_sources = \
 	mod_chronicle/store/fresh.c \
 	mod_chronicle/store/gate.c \
 	mod_chronicle/store/idem.c \
+	mod_chronicle/store/kept.c \
 	mod_chronicle/store/limit.c \
 	mod_chronicle/store/limit_shared.c \
 	mod_chronicle/store/redis.c \
@@ -123,6 +124,7 @@ chronicle_headers = \
 	mod_chronicle/store/fresh.h \
 	mod_chronicle/store/gate.h \
 	mod_chronicle/store/idem.h \
+	mod_chronicle/store/kept.h \
 	mod_chronicle/store/limit.h \
 	mod_chronicle/store/redis.h \
 	mod_chronicle/store/redis_conn.h \

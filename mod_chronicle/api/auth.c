@@ -177,7 +177,7 @@ static ch_err_t *end_old_cookie(ch_req_t *rq)
     in.token_hash = ch_session_cookie_hash(rq, cookie);
     err = sql_auth_revoke_cookie(rq->db, &in, &rows);
     if (!err && ch_rows_count(rows)) {
-        ch_session_forget(ch_rows_text(rows, 0, "id"));
+        ch_session_forget(rq, ch_rows_text(rows, 0, "id"));
     }
     return err;
 }
@@ -389,7 +389,7 @@ static ch_err_t *change_password(ch_req_t *rq)
     if (!ch_rows_count(rows)) { /* changed meanwhile */
         return ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
     }
-    ch_session_forget_user(rq->who->user_id);
+    ch_session_forget_user(rq, rq->who->user_id);
     return ch_reply_row(rq, rows, "Password changed");
 }
 

@@ -166,7 +166,7 @@ static ch_err_t *reset_password(ch_req_t *rq)
     if (!ch_rows_count(rows)) { /* somebody was faster with the link */
         return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
     }
-    ch_session_forget_user(ch_rows_text(rows, 0, "id"));
+    ch_session_forget_user(rq, ch_rows_text(rows, 0, "id"));
     return ch_reply_null(rq, "Password changed, log in again");
 }
 
@@ -188,7 +188,7 @@ static ch_err_t *verify_email(ch_req_t *rq)
     if (err) {
         return err;
     }
-    ch_session_forget_user(ch_rows_text(rows, 0, "id"));
+    ch_session_forget_user(rq, ch_rows_text(rows, 0, "id"));
     return ch_reply_row(rq, rows, "E-mail address verified");
 }
 

@@ -206,7 +206,7 @@ static ch_err_t *refresh(ch_req_t *rq)
         return err;
     }
     if (reused) {
-        ch_session_forget(next.session_id);
+        ch_session_forget(rq, next.session_id);
         return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
     }
     return reply_tokens(rq, &next);
@@ -269,10 +269,10 @@ static ch_err_t *logout(ch_req_t *rq)
         return err;
     }
     if (in->all_devices) {
-        ch_session_forget_user(row.user_id);
+        ch_session_forget_user(rq, row.user_id);
     }
     else {
-        ch_session_forget(row.id);
+        ch_session_forget(rq, row.id);
     }
     if (ch_req_cookie(rq, CH_SESSION_COOKIE)) {
         ch_session_clear_cookies(rq);

@@ -2,7 +2,7 @@
 #include "api/upkeep.h"
 
 #include "base/uuid.h"
-#include "store/fresh.h"
+#include "store/kept.h"
 #include "store/sql_gen.h"
 
 #define CHUNK 1000 /* rows of a statement: it ends well before its time-out */
@@ -15,13 +15,17 @@ static ch_err_t *purge(ch_job_t *job, const ch_rows_t *rows, int row)
                                                           "user_id"),
                                   .id = ch_rows_text(rows, row, "id") };
     unsigned char user[16] = { 0 };
+    const ch_kept_home_t home = { .pool = job->pool,
+                                  .db = job->db,
+                                  .redis = job->conf->redis,
+                                  .site = job->conf->site };
     ch_rows_t *done;
     ch_err_t *err;
 
     ch_uuid_bytes(in.user_id, user);
-    ch_fresh_begin(user);
+    ch_kept_begin(&home, user);
     err = sql_note_purge(job->db, &in, &done);
-    ch_fresh_end(user);
+    ch_kept_end(&home, user);
     return err;
 }
 

@@ -370,7 +370,7 @@ static ch_err_t *delete_session(ch_req_t *rq)
     if (!count) {
         return ch_err_make(rq->pool, CH_E_SESSION_NOT_FOUND, NULL);
     }
-    ch_session_forget(id);
+    ch_session_forget(rq, id);
     ch_buf_printf(ch_reply_begin(rq, 64), "{\"id\":\"%s\"}", id);
     return ch_reply_end(rq, "Session ended");
 }

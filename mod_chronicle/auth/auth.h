@@ -72,8 +72,8 @@ const char *ch_session_cookie_hash(ch_req_t *rq, const char *cookie);
 
 /* A session (user) was revoked or changed, committed: forget what is known
  * of it, at once and everywhere. */
-void ch_session_forget(const char *session_id);
-void ch_session_forget_user(const char *user_id);
+void ch_session_forget(ch_req_t *rq, const char *session_id);
+void ch_session_forget_user(ch_req_t *rq, const char *user_id);
 
 /* Decodes Postgres' hex form of 32 bytes; 0 when it is none. */
 int ch_session_key(const char *hex, unsigned char key[32]);

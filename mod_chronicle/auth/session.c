@@ -10,6 +10,7 @@
 #include "base/jsonw.h"
 #include "base/seal.h"
 #include "base/uuid.h"
+#include "store/bus.h"
 #include "store/seat.h"
 #include "web/reply.h"
 
@@ -112,21 +113,23 @@ void ch_session_clear_cookies(ch_req_t *rq)
     ch_req_set_cookie(rq, CH_CSRF_COOKIE, "", 0, 0);
 }
 
-void ch_session_forget(const char *session_id)
+void ch_session_forget(ch_req_t *rq, const char *session_id)
 {
     unsigned char id[16];
 
     if (ch_uuid_bytes(session_id, id)) {
         ch_seat_drop_session(id);
+        ch_bus_tell(rq->conf->redis, rq->pool, 's', session_id);
     }
 }
 
-void ch_session_forget_user(const char *user_id)
+void ch_session_forget_user(ch_req_t *rq, const char *user_id)
 {
     unsigned char id[16];
 
     if (ch_uuid_bytes(user_id, id)) {
         ch_seat_drop_user(id);
+        ch_bus_tell(rq->conf->redis, rq->pool, 'u', user_id);
     }
 }
 

@@ -78,7 +78,6 @@ static apr_status_t work(int state, void *data, apr_pool_t *pool)
 typedef struct {
     server_rec *server;
     ch_bus_conf_t conf;
-    ch_bus_t *bus;
 } line_t;
 
 static void log_line(void *ctx, char level, int number, const char *text)
@@ -92,13 +91,35 @@ static void log_line(void *ctx, char level, int number, const char *text)
 static apr_status_t listen_to_bus(int state, void *data, apr_pool_t *pool)
 {
     line_t *line = data;
+    ch_bus_t *bus;
 
     if (state != AP_WATCHDOG_STATE_RUNNING) {
         return APR_SUCCESS;
     }
-    line->bus = ch_bus_make(pool, &line->conf);
+    line->conf.redis = ch_config_of(line->server)->conf.redis;
+    bus = ch_bus_make(pool, &line->conf);
     while (!is_stopping(NULL)) {
-        ch_bus_wait(line->bus, BUS_WAIT_MS);
+        ch_bus_wait(bus, BUS_WAIT_MS);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t listen_to_redis(int state, void *data, apr_pool_t *pool)
+{
+    line_t *line = data;
+    struct ch_redis_sub_t *sub = NULL;
+    apr_pool_t *sub_pool;
+
+    line->conf.redis = ch_config_of(line->server)->conf.redis;
+    if (state != AP_WATCHDOG_STATE_RUNNING || !line->conf.redis) {
+        return APR_SUCCESS;
+    }
+    apr_pool_create(&sub_pool, pool);
+    while (!is_stopping(NULL)) {
+        if (!sub) {
+            apr_pool_clear(sub_pool);
+        }
+        ch_bus_wait_redis(&line->conf, sub_pool, &sub, BUS_WAIT_MS);
     }
     return APR_SUCCESS;
 }
@@ -135,6 +156,7 @@ static apr_status_t add_line(apr_pool_t *pool, server_rec *main_server,
                              server_rec *server)
 {
     line_t *line = apr_pcalloc(pool, sizeof(*line));
+    int id = ch_config_of(server)->conf.id;
     ap_watchdog_t *watchdog;
     apr_status_t rv;
 
@@ -145,12 +167,18 @@ static apr_status_t add_line(apr_pool_t *pool, server_rec *main_server,
         .log = log_line,
         .ctx = line,
     };
-    rv = get_watchdog(&watchdog,
-                      apr_psprintf(pool, "chronicle-%d-bus",
-                                   ch_config_of(server)->conf.id),
+    rv = get_watchdog(&watchdog, apr_psprintf(pool, "chronicle-%d-bus", id),
                       0, 1, pool);
     if (rv == APR_SUCCESS) {
         rv = add_callback(watchdog, BUS_EVERY, line, listen_to_bus);
+    }
+    if (rv == APR_SUCCESS && ch_config_of(server)->conf.redis_url) {
+        rv = get_watchdog(&watchdog,
+                          apr_psprintf(pool, "chronicle-%d-redis", id), 0, 1,
+                          pool);
+        if (rv == APR_SUCCESS) {
+            rv = add_callback(watchdog, BUS_EVERY, line, listen_to_redis);
+        }
     }
     return rv;
 }

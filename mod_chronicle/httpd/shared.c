@@ -14,6 +14,7 @@
 #include "store/cache.h"
 #include "store/counter.h"
 #include "store/fresh.h"
+#include "store/kept.h"
 #include "store/limit.h"
 #include "store/redis.h"
 #include "store/seat.h"
@@ -110,6 +111,7 @@ static const struct {
     { ch_redis_size, ch_redis_open },
     { ch_bus_size, open_bus },
     { ch_fresh_size, open_fresh },
+    { ch_kept_size, ch_kept_open },
     { cache_size, open_cache },
 };
 

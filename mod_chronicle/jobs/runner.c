@@ -98,11 +98,17 @@ static int kind_of(const ch_runner_t *runner, const char *type)
 static void tell(const ch_job_t *job, char level, const char *text)
 {
     const ch_runner_io_t *io = job->runner->io;
+    const char *line = apr_psprintf(job->pool,
+                                    "job %s %s (try %d of %d): %s", job->type,
+                                    job->id, job->attempts,
+                                    job->max_attempts, text);
 
-    io->log(io->ctx, level, level == 'e' ? 1021 : 1020,
-            apr_psprintf(job->pool, "job %s %s (try %d of %d): %s",
-                         job->type, job->id, job->attempts,
-                         job->max_attempts, text));
+    if (level == 'e') {
+        io->log(io->ctx, level, 1021, line);
+    }
+    else {
+        io->log(io->ctx, level, 1020, line);
+    }
 }
 
 static ch_err_t *finish(const ch_job_t *job)

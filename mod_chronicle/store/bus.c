@@ -10,6 +10,8 @@
 #include "base/uuid.h"
 #include "store/db_conn.h"
 #include "store/fresh.h"
+#include "store/kept.h"
+#include "store/redis.h"
 #include "store/seat.h"
 
 #define RETRY_EVERY apr_time_from_sec(1)
@@ -88,7 +90,26 @@ static void log_peer(ch_bus_t *bus)
     }
 }
 
-void ch_bus_take(int site, const char *message)
+/* What is kept for a user is out of date; NULL: make sure that what others
+ * keep is not. In a pool of its own, because the bus lives as long as its
+ * child. */
+static void tell_keeper(const ch_bus_conf_t *conf, const unsigned char *user)
+{
+    ch_kept_home_t home = { .redis = conf->redis, .site = conf->site };
+
+    if (apr_pool_create(&home.pool, NULL) != APR_SUCCESS) {
+        return;
+    }
+    if (user) {
+        ch_kept_spoil(&home, user);
+    }
+    else {
+        ch_kept_settle(&home);
+    }
+    apr_pool_destroy(home.pool);
+}
+
+void ch_bus_take(const ch_bus_conf_t *conf, const char *message)
 {
     unsigned char id[16];
 
@@ -97,7 +118,7 @@ void ch_bus_take(int site, const char *message)
     }
     if (*message == 'h') {
         if (room && strcmp(message + 2, server_id) != 0) {
-            put(&room->lines[site].peer, apr_time_now());
+            put(&room->lines[conf->site].peer, apr_time_now());
         }
         return;
     }
@@ -112,7 +133,7 @@ void ch_bus_take(int site, const char *message)
         ch_seat_drop_user(id);
         break;
     case 'c':
-        ch_fresh_spoil(id);
+        tell_keeper(conf, id);
         break;
     default:
         break; /* of a later release */
@@ -163,7 +184,7 @@ static void take_all(ch_bus_t *bus)
     while ((note = PQnotifies(bus->pg)) != NULL) {
         apr_time_t before = get(&line->peer);
 
-        ch_bus_take(bus->conf.site, note->extra);
+        ch_bus_take(&bus->conf, note->extra);
         greet_newcomer(bus, note->extra, before);
         PQfreemem(note);
     }
@@ -302,4 +323,52 @@ void ch_bus_wait(ch_bus_t *bus, int ms)
         return;
     }
     judge(bus);
+}
+
+/* --- the same over Redis ---------------------------------------------- */
+
+#define CHANNEL CH_REDIS_PREFIX "bus"
+
+void ch_bus_tell(struct ch_redis_t *redis, apr_pool_t *pool, char letter,
+                 const char *id)
+{
+    ch_redis_command_t publish = { .repeatable = 1 };
+    char message[2 + CH_UUID_LEN + 1];
+
+    if (!redis || strlen(id) != CH_UUID_LEN) {
+        return;
+    }
+    apr_snprintf(message, sizeof(message), "%c %s", letter, id);
+    ch_redis_arg_text(&publish, "PUBLISH");
+    ch_redis_arg_text(&publish, CHANNEL);
+    ch_redis_arg_text(&publish, message);
+    ch_redis_one(redis, pool, &publish);
+}
+
+void ch_bus_wait_redis(const ch_bus_conf_t *conf, apr_pool_t *pool,
+                       struct ch_redis_sub_t **sub, int ms)
+{
+    static const char *const channels[] = { CHANNEL };
+    ch_redis_message_t message;
+
+    if (!*sub) {
+        *sub = ch_redis_subscribe(conf->redis, pool, 1, channels);
+        if (!*sub) {
+            poll(NULL, 0, ms);
+            return;
+        }
+        ch_seat_drop_all(); /* what was announced meanwhile was missed */
+        tell_keeper(conf, NULL);
+    }
+    switch (ch_redis_wait(*sub, ms, &message)) {
+    case CH_REDIS_MESSAGE:
+        ch_bus_take(conf, message.text.data);
+        break;
+    case CH_REDIS_LOST:
+        ch_redis_unsubscribe(*sub);
+        *sub = NULL;
+        break;
+    case CH_REDIS_NOTHING:
+        break;
+    }
 }

@@ -1,5 +1,6 @@
 /* The bus: what one server tells all others that work on the same database,
- * by LISTEN and NOTIFY. One connection per server, held by one of its
+ * by LISTEN and NOTIFY; and by Redis where that is configured, since poolers
+ * and some engines let no LISTEN through. One connection per server, held by one of its
  * children. A message is a letter, a space and a text:
  *
  *   s <session>  this session has ended           (sent by triggers)
@@ -14,11 +15,15 @@
 
 #define CH_BUS_SITES 16 /* databases whose servers can be told apart */
 
+struct ch_redis_t;
+struct ch_redis_sub_t;
+
 typedef struct ch_bus_t ch_bus_t;
 
 typedef struct {
     const char *conninfo; /* as DBDParams has it */
     int site;             /* 0 to CH_BUS_SITES - 1 */
+    struct ch_redis_t *redis; /* NULL = none is configured */
     /* One line to the error log; level 'e', 'w', 'n', 'i'. */
     void (*log)(void *ctx, char level, int number, const char *text);
     void *ctx;
@@ -38,7 +43,17 @@ ch_bus_t *ch_bus_make(apr_pool_t *pool, const ch_bus_conf_t *conf);
 void ch_bus_wait(ch_bus_t *bus, int ms);
 
 /* Acts on a message that came by another way. */
-void ch_bus_take(int site, const char *message);
+void ch_bus_take(const ch_bus_conf_t *conf, const char *message);
+
+/* Announces a session's or user's message over Redis; what NOTIFY carries is
+ * announced by the database itself. */
+void ch_bus_tell(struct ch_redis_t *redis, apr_pool_t *pool, char letter,
+                 const char *id);
+
+/* Waits up to ms for messages over Redis and does what they ask; *sub is the
+ * subscription, NULL at first. */
+void ch_bus_wait_redis(const ch_bus_conf_t *conf, apr_pool_t *pool,
+                       struct ch_redis_sub_t **sub, int ms);
 
 /* Whether the bus of this site works and no other server was heard of for a
  * minute: then what this server remembers is all there is to know. */

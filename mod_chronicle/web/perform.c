@@ -7,10 +7,8 @@
 #include "base/jsonw.h"
 #include "base/seal.h"
 #include "base/uuid.h"
-#include "store/bus.h"
-#include "store/cache.h"
-#include "store/fresh.h"
 #include "store/idem.h"
+#include "store/kept.h"
 #include "web/reply.h"
 #include "web/request.h"
 
@@ -100,22 +98,22 @@ static ch_err_t *perform(ch_req_t *rq)
 
 /* The key of this answer as things are now; 0 when nobody can tell whether
  * it is fresh. */
-static int key_of(const ch_req_t *rq, unsigned char key[CH_SHA256_LEN])
+static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
+                  unsigned char key[CH_SHA256_LEN])
 {
-    unsigned char user[16], version[CH_FRESH_LEN];
+    unsigned char user[16], version[CH_KEPT_VERSION];
     ch_buf_t *text;
     int i;
 
-    if (!ch_bus_alone(rq->conf->site)
-        || !ch_uuid_bytes(rq->who->user_id, user)
-        || !ch_fresh_version(user, version)) {
+    if (!ch_uuid_bytes(rq->who->user_id, user)
+        || !ch_kept_version(home, user, version)) {
         return 0;
     }
     text = ch_buf_make(rq->pool, 256, CH_BODY_MAX);
     ch_buf_add(text, version, sizeof(version));
     ch_buf_add(text, user, sizeof(user));
-    ch_buf_printf(text, "%d %d ", rq->conf->site,
-                  ch_router_index(rq->router, rq->route));
+    ch_buf_puts(text, rq->route->path);
+    ch_buf_putc(text, ' ');
     for (i = 0; i < rq->match.param_count; i++) {
         ch_buf_puts(text, rq->match.param[i]);
         ch_buf_putc(text, ' ');
@@ -125,7 +123,8 @@ static int key_of(const ch_req_t *rq, unsigned char key[CH_SHA256_LEN])
     return !text->overflow;
 }
 
-static void keep(const ch_req_t *rq, const unsigned char *key)
+static void keep(const ch_req_t *rq, const ch_kept_home_t *home,
+                 const unsigned char *key)
 {
     const char *etag = apr_table_get(rq->out, "ETag");
     const ch_buf_t *body = rq->reply.body;
@@ -136,18 +135,27 @@ static void keep(const ch_req_t *rq, const unsigned char *key)
         kept.body = (ch_bytes_t){ body->data, body->len };
     }
     if (kept.head.len || kept.body.len) {
-        ch_cache_put(key, &kept, KEEP_SECONDS);
+        ch_kept_put(home, key, &kept, KEEP_SECONDS);
     }
+}
+
+static ch_kept_home_t home_of(const ch_req_t *rq)
+{
+    return (ch_kept_home_t){ .pool = rq->pool,
+                             .db = rq->db,
+                             .redis = rq->conf->redis,
+                             .site = rq->conf->site };
 }
 
 static ch_err_t *answer(ch_req_t *rq)
 {
+    const ch_kept_home_t home = home_of(rq);
     unsigned char key[CH_SHA256_LEN];
-    int can_keep = key_of(rq, key);
+    int can_keep = key_of(rq, &home, key);
     ch_kept_t kept;
     ch_err_t *err;
 
-    if (can_keep && ch_cache_get(rq->pool, key, &kept)
+    if (can_keep && ch_kept_get(&home, key, &kept)
         && ch_reply_kept(rq, kept.head.data, kept.body)) {
         ch_counter_cache(rq->route->cache, 1);
         apr_table_setn(rq->out, "X-Cache", "HIT");
@@ -157,7 +165,7 @@ static ch_err_t *answer(ch_req_t *rq)
     apr_table_setn(rq->out, "X-Cache", "MISS");
     err = rq->route->handler(rq);
     if (!err && can_keep) {
-        keep(rq, key);
+        keep(rq, &home, key);
     }
     return err;
 }
@@ -165,6 +173,7 @@ static ch_err_t *answer(ch_req_t *rq)
 /* Whatever is written in the area of notes may show in a user's lists. */
 static ch_err_t *perform_write(ch_req_t *rq)
 {
+    const ch_kept_home_t home = home_of(rq);
     unsigned char user[16];
     ch_err_t *err;
 
@@ -172,9 +181,9 @@ static ch_err_t *perform_write(ch_req_t *rq)
         || !ch_uuid_bytes(rq->who->user_id, user)) {
         return perform(rq);
     }
-    ch_fresh_begin(user);
+    ch_kept_begin(&home, user);
     err = perform(rq);
-    ch_fresh_end(user);
+    ch_kept_end(&home, user);
     return err;
 }
 

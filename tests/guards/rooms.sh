@@ -35,7 +35,7 @@ awk '
         # of the store, web sees rows, limits, counters and caches
         of_store["db.h"] = of_store["limit.h"] = of_store["counter.h"] = 1
         of_store["cache.h"] = of_store["idem.h"] = of_store["seat.h"] = 1
-        of_store["fresh.h"] = of_store["bus.h"] = 1
+        of_store["kept.h"] = 1
     }
 
     function room(path) {
