@@ -10,7 +10,8 @@ usage: bench/run.sh [options]
   --rounds N       alternating rounds (3)
   --seconds S      length of one measurement (8)
   --connections N  keep-alive connections (64)
-  --only LIST      of empty,note,list,create,update,pgbench,growth,memory (all)
+  --only LIST      of empty,note,list,create,update,cached,hosts,pgbench,growth,
+                   memory (all)
   --servers LIST   of ours,express,fastify (all)
   --rows LIST      sizes for growth, of 1k,100k,1m (1k,100k)
   --no-fsync       PostgreSQL without fsync: write rates without the disk
@@ -23,7 +24,7 @@ END
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 export BENCH_ROUNDS=3 BENCH_SECONDS=8 BENCH_CONNECTIONS=64 BENCH_ROWS=1k,100k
-export BENCH_ONLY=empty,note,list,create,update,pgbench,growth,memory
+export BENCH_ONLY=empty,note,list,create,update,cached,hosts,pgbench,growth,memory
 export BENCH_SERVERS=ours,express,fastify BENCH_FSYNC=on BENCH_JSON=
 module= keep=
 while [ $# -gt 0 ]; do

@@ -51,8 +51,10 @@ async function measureQuietly(name, server) {
 
 async function measureWorkload(name) {
   const workload = WORKLOADS[name];
+  const peers = ['express', 'fastify'];
   const servers = workload.servers.filter((server) => server === 'pgbench'
-    ? wants('pgbench') : config.servers.includes(server));
+    ? wants('pgbench') : config.servers.includes(
+      peers.includes(server) ? server : 'ours'));
   const results = Object.fromEntries(servers.map((server) => [server, []]));
   for (let round = 1; round <= config.rounds; round++) {
     for (const server of servers) {

@@ -70,6 +70,21 @@ function makers.list()
     return function() return heads[random(USERS)] end
 end
 
+-- One and the same note of a user.
+function makers.keptNote(extra)
+    for user = 1, USERS do
+        heads[user] = "GET /api/v1/notes/" ..
+            FORMAT:format("8", 10 * user * (user - 1) + 1) ..
+            " HTTP/1.1\r\nHost: localhost" .. head(user, extra)
+    end
+    return function() return heads[random(USERS)] end
+end
+
+-- The same by somebody who has it.
+function makers.unchanged()
+    return makers.keptNote('If-None-Match: "v1"\r\n')
+end
+
 -- A new note of 1 KB in the user's folder.
 function makers.create()
     local before, after = {}, {}

@@ -75,7 +75,8 @@ function socketErrors(text) {
 let runs = 0;
 
 async function wrk(server, workload, seconds) {
-  const { maker, path, connections = config.connections } = workload;
+  const { connections = config.connections } = workload;
+  const { maker, path } = { ...workload, ...workload.instead?.[server.name] };
   runs++;
   const text = await output('wrk', [
     '--latency', '--timeout', '10s', '-t', '2', '-d', `${seconds}s`,
@@ -95,10 +96,10 @@ async function wrk(server, workload, seconds) {
 
 /* CPU time from here on: of the server, of PostgreSQL, and the share of the
    machine that went to neither of them nor to this bench. */
-export function stopwatch(serverPid) {
+export function stopwatch(...serverPids) {
   const database = postmaster();
   const read = () => ({
-    server: serverPid ? cpuSeconds(serverPid) : 0,
+    server: serverPids.reduce((sum, pid) => sum + cpuSeconds(pid), 0),
     database: cpuSeconds(database),
     bench: cpuSeconds(process.pid),
     machine: machineSeconds(),
@@ -111,7 +112,7 @@ export function stopwatch(serverPid) {
     const others = (spent.machine - spent.bench - spent.database)
       / (spent.wall * cpus().length);
     return {
-      ...(serverPid && { cpu: spent.server * 1e6 / requests }),
+      ...(serverPids.length > 0 && { cpu: spent.server * 1e6 / requests }),
       dbCpu: spent.database * 1e6 / requests,
       others: Math.max(0, others),
     };
@@ -122,7 +123,7 @@ export function stopwatch(serverPid) {
    cpu and dbCpu are microseconds per request. */
 export async function measure(server, workload, seconds = config.seconds) {
   const warm = await wrk(server, workload, Math.min(2, seconds));
-  const spent = stopwatch(server.pid);
+  const spent = stopwatch(...server.pids);
   const result = await wrk(server, workload, seconds);
   return {
     ...result, ...spent(result.requests),

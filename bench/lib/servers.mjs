@@ -31,10 +31,11 @@ function prepareFiles() {
 /* Needed once the module has integrations; given where it looks by itself. */
 const KEY = `1:${Buffer.alloc(32, 7).toString('base64')}`;
 
-function httpdCommand(port, ...defines) {
+function httpdCommand(port, defines = [], extra = {}) {
   prepareFiles();
-  if (process.getuid() === 0) defines.push('BENCH_ROOT_USER');
-  const args = ['-DFOREGROUND', ...defines.map((name) => `-D${name}`),
+  const all = [...defines,
+    ...(process.getuid() === 0 ? ['BENCH_ROOT_USER'] : [])];
+  const args = ['-DFOREGROUND', ...all.map((name) => `-D${name}`),
     '-f', join(config.root, 'bench/lib/httpd.conf')];
   return {
     command: config.httpd,
@@ -42,7 +43,7 @@ function httpdCommand(port, ...defines) {
     env: {
       ...process.env, BENCH_PORT: port, BENCH_SECRET: SECRET,
       BENCH_DATABASE: config.database, BENCH_PGOPTIONS: config.pgOptions,
-      ENCRYPTION_KEY: KEY,
+      ENCRYPTION_KEY: KEY, ...extra,
     },
     logs: [join(config.dir, 'httpd-error.log')],
   };
@@ -61,12 +62,19 @@ function nodeCommand(port, peer) {
 }
 
 const COMMANDS = {
-  ours: (port) => httpdCommand(port, 'BENCH_CHRONICLE'),
+  ours: (port) => httpdCommand(port, ['BENCH_CHRONICLE']),
+  kept: (port) => httpdCommand(port, ['BENCH_CHRONICLE', 'BENCH_CACHE']),
+  empty: (port) => httpdCommand(port, ['BENCH_CHRONICLE']),
   plain: (port) => httpdCommand(port),
+  balancer: (port, hosts) => httpdCommand(port, ['BENCH_BALANCER'], {
+    BENCH_FIRST: hosts[0].base, BENCH_SECOND: hosts.at(-1).base,
+  }),
   express: (port) => nodeCommand(port, 'express-pg'),
   fastify: (port) => nodeCommand(port, 'fastify-pg'),
 };
-const READY = { ours: '/health/ready', plain: '/empty.json' };
+const READY = {
+  ours: '/health/ready', kept: '/health/ready', plain: '/empty.json',
+};
 
 const running = new Set();
 
@@ -94,16 +102,34 @@ async function waitReady(server, path) {
   server.startSeconds = (performance.now() - begin) / 1000;
 }
 
-export async function start(name) {
+/* So many servers on one database, behind a balancer whose own work is not
+   counted: one host is the measure for two. */
+async function startHosts(name, count) {
+  const hosts = [];
+  while (hosts.length < count) hosts.push(await startOne('ours'));
+  const balancer = await startOne('balancer', hosts);
+  return {
+    ...balancer, name, hosts: [...hosts, balancer],
+    pids: hosts.map((host) => host.pid),
+  };
+}
+
+const FLEETS = { one: 1, two: 2 };
+
+export function start(name) {
+  return FLEETS[name] ? startHosts(name, FLEETS[name]) : startOne(name);
+}
+
+async function startOne(name, hosts) {
   const port = await freePort();
-  const { command, args, env, logs } = COMMANDS[name](port);
+  const { command, args, env, logs } = COMMANDS[name](port, hosts);
   const log = join(config.dir, `${name}.log`);
   const out = openSync(log, 'a');
   const child = spawn(command, args, { env, stdio: ['ignore', out, out] });
   closeSync(out);
   const server = {
-    name, child, logs: [log, ...logs], pid: child.pid, base: `http://127.0.0.1:${port}`,
-    ended: false,
+    name, child, logs: [log, ...logs], pid: child.pid, pids: [child.pid],
+    base: `http://127.0.0.1:${port}`, ended: false,
   };
   running.add(server);
   server.exit = new Promise((resolve) => {
@@ -115,6 +141,10 @@ export async function start(name) {
 }
 
 export async function stop(server) {
+  for (const host of server.hosts ?? [server]) await stopOne(host);
+}
+
+async function stopOne(server) {
   if (!server.ended) server.child.kill('SIGTERM');
   const late = setTimeout(() => server.child.kill('SIGKILL'), 10000);
   await server.exit;
@@ -123,5 +153,5 @@ export async function stop(server) {
 }
 
 export async function stopAll() {
-  await Promise.all([...running].map(stop));
+  await Promise.all([...running].map(stopOne));
 }

@@ -43,7 +43,8 @@ export function grid(rows) {
 const effort = (one) => one.cpu + one.dbCpu;
 
 const NAMES = {
-  ours: 'mod_chronicle', express: 'Express 4 + pg',
+  ours: 'mod_chronicle', kept: 'kept', empty: 'empty handler',
+  one: 'one host', two: 'two hosts', express: 'Express 4 + pg',
   fastify: 'Fastify 4 + postgres.js', pgbench: 'pgbench, same SQL',
 };
 
@@ -54,10 +55,11 @@ export function report(results) {
   const marks = { ok: 0, short: 0 };
   for (const [name, servers] of Object.entries(results)) {
     rows.push([`${WORKLOADS[name].title}`]);
-    const ours = servers.ours && summary(servers.ours);
+    const subject = WORKLOADS[name].subject ?? 'ours';
+    const ours = servers[subject] && summary(servers[subject]);
     for (const [server, rounds] of Object.entries(servers)) {
       const one = summary(rounds);
-      const ratio = ours && server !== 'ours' ? ours.rate / one.rate
+      const ratio = ours && server !== subject ? ours.rate / one.rate
         : undefined;
       const target = TARGETS[name]?.[server];
       const mark = target === undefined || ratio === undefined ? ''

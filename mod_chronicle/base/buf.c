@@ -23,6 +23,19 @@ ch_buf_t *ch_buf_make(apr_pool_t *pool, size_t size, size_t max)
     return buf;
 }
 
+ch_buf_t *ch_buf_over(apr_pool_t *pool, const char *data, size_t len)
+{
+    ch_buf_t *buf = apr_pcalloc(pool, sizeof(*buf));
+
+    /* it is full: nothing is ever written through it */
+    memcpy(&buf->data, &data, sizeof(data));
+    buf->len = len;
+    buf->size = len;
+    buf->max = len;
+    buf->pool = pool;
+    return buf;
+}
+
 /* Doubling: the blocks that are left behind in the pool add up to no more
  * than the last one. */
 static char *grow(ch_buf_t *buf, size_t need)

@@ -16,6 +16,9 @@ struct ch_buf_t {
 /* A buffer of pool with room for `size` bytes that never passes `max`. */
 ch_buf_t *ch_buf_make(apr_pool_t *pool, size_t size, size_t max);
 
+/* A full buffer over bytes that live as long as pool. */
+ch_buf_t *ch_buf_over(apr_pool_t *pool, const char *data, size_t len);
+
 /* Makes room for `more` bytes and says where they go; NULL (and overflow)
  * when the maximum would be passed. The caller adds to len. */
 char *ch_buf_room(ch_buf_t *buf, size_t more);

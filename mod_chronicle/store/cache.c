@@ -97,20 +97,33 @@ static int copy_slot(const slot_t *slot, slot_t *out)
     return __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
 }
 
+static apr_uint64_t mix(apr_uint64_t sum, apr_uint64_t word)
+{
+    sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return sum ^ sum >> 32;
+}
+
 /* Tells bytes that were overwritten from those that were put there; against
- * accidents only. */
+ * accidents only. Four sums at a time, because a processor can. */
 static apr_uint64_t add_up(apr_uint64_t sum, const char *data, size_t len)
 {
-    apr_uint64_t word;
+    apr_uint64_t sums[4] = { sum, 1, 2, 3 };
+    apr_uint64_t words[4];
+    size_t i;
 
-    for (; len >= sizeof(word); len -= sizeof(word), data += sizeof(word)) {
-        memcpy(&word, data, sizeof(word));
-        sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-        sum ^= sum >> 32;
+    for (; len >= sizeof(words); len -= sizeof(words)) {
+        memcpy(words, data, sizeof(words));
+        for (i = 0; i < CH_COUNT(sums); i++) {
+            sums[i] = mix(sums[i], words[i]);
+        }
+        data += sizeof(words);
     }
-    word = len;
-    memcpy(&word, data, len);
-    return (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    memset(words, 0, sizeof(words));
+    memcpy(words, data, len);
+    for (i = 0; i < CH_COUNT(sums); i++) {
+        sums[0] = mix(sums[0], mix(sums[i], words[i]));
+    }
+    return mix(sums[0], len);
 }
 
 /* Copies an answer out of the ring; 0 when it was overwritten meanwhile. */

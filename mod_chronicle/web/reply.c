@@ -207,8 +207,7 @@ int ch_reply_kept(ch_req_t *rq, const char *etag, ch_bytes_t body)
     if (!body.len) {
         return 0;
     }
-    rq->reply.body = ch_buf_make(rq->pool, body.len + 1, body.len + 1);
-    ch_buf_add(rq->reply.body, body.data, body.len);
+    rq->reply.body = ch_buf_over(rq->pool, body.data, body.len);
     rq->reply.status = rq->route->ok;
     return 1;
 }
