@@ -1,9 +1,15 @@
-/* Runs what happens without a request, in threads of mod_watchdog: so many
- * runners of jobs per server, and one bus, whatever its number of children. */
+/* Does what happens without a request: roles, each of which one child of the
+ * server plays at a time, in a thread of its own. A watchdog of each child
+ * looks every tenth of a second for roles that nobody plays.
+ *
+ * mod_watchdog's own singletons are not used: a child that waits for one takes
+ * a second to stop and ten to take over. */
+#include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
-#include <apr_network_io.h>
 #include <apr_strings.h>
+#include <apr_thread_proc.h>
 
 #include <httpd.h>
 #include <ap_mpm.h>
@@ -16,19 +22,44 @@
 #include "jobs/job.h"
 #include "store/bus.h"
 
+#define LOOK_EVERY (APR_USEC_PER_SEC / 10)
+#define WAIT_MS 100 /* a stopping child waits that long for its roles */
 #define JOBS_EVERY apr_time_from_sec(1)
-#define BUS_EVERY (APR_USEC_PER_SEC / 10)
-#define BUS_WAIT_MS 100 /* a stopping child waits that long for it */
+#define ROLES_MAX 128
+#define STALE apr_time_from_sec(5) /* a pid may be given to somebody else */
 
-/* Set when the pool of the child goes: whoever waits looks at it. */
-static int child_ends;
+typedef struct role_t role_t;
+
+struct role_t {
+    server_rec *server;
+    const char *name;
+    void (*play)(role_t *role); /* until is_stopping() */
+    apr_pool_t *pool;           /* of the thread, made in each child */
+    apr_thread_t *thread;
+};
+
+/* --- who plays what --------------------------------------------------- */
 
 typedef struct {
-    server_rec *server;
-    const char *name; /* of its watchdog */
-    ch_runner_io_t io;
-    ch_runner_t *runner; /* made in the child that runs it */
-} worker_t;
+    apr_uint32_t pid; /* 0 = nobody */
+    apr_uint32_t pad;
+    apr_time_t beat;
+} lease_t;
+
+static lease_t *leases;
+static role_t roles[ROLES_MAX];
+static int role_count;
+static int child_ends; /* set when the pool of the child goes */
+
+void ch_background_open(void *memory)
+{
+    leases = memory;
+}
+
+size_t ch_background_size(void)
+{
+    return sizeof(lease_t) * ROLES_MAX;
+}
 
 static int is_stopping(void *ctx)
 {
@@ -39,151 +70,178 @@ static int is_stopping(void *ctx)
            || state == AP_MPMQ_STOPPING;
 }
 
-static void write_log(void *ctx, char level, int number, const char *text)
+static void beat(lease_t *lease)
 {
-    const worker_t *worker = ctx;
+    __atomic_store_n(&lease->beat, apr_time_now(), __ATOMIC_RELAXED);
+}
 
-    ch_server_log(worker->server, level, number, text);
+/* Takes a lease that nobody holds, or whose holder died. */
+static int take(lease_t *lease)
+{
+    apr_uint32_t holder = __atomic_load_n(&lease->pid, __ATOMIC_SEQ_CST);
+    apr_time_t last = __atomic_load_n(&lease->beat, __ATOMIC_RELAXED);
+    int lives = holder && (kill((pid_t)holder, 0) == 0 || errno != ESRCH);
+
+    if (lives && last + STALE > apr_time_now()) {
+        return 0;
+    }
+    return __atomic_compare_exchange_n(&lease->pid, &holder,
+                                       (apr_uint32_t)getpid(), 0,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static void *APR_THREAD_FUNC run_role(apr_thread_t *thread, void *data)
+{
+    role_t *role = data;
+    lease_t *lease = &leases[role - roles];
+
+    role->play(role);
+    __atomic_store_n(&lease->pid, 0, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static void look_after(role_t *role)
+{
+    lease_t *lease = &leases[role - roles];
+
+    if (role->thread) {
+        beat(lease);
+        return;
+    }
+    if (!role->pool || !take(lease)) {
+        return;
+    }
+    beat(lease);
+    if (apr_thread_create(&role->thread, NULL, run_role, role, role->pool)
+        != APR_SUCCESS) {
+        role->thread = NULL;
+        __atomic_store_n(&lease->pid, 0, __ATOMIC_SEQ_CST);
+    }
+}
+
+static apr_status_t look(int state, void *data, apr_pool_t *pool)
+{
+    int i;
+
+    for (i = 0; i < role_count && state == AP_WATCHDOG_STATE_RUNNING
+                && !is_stopping(NULL);
+         i++) {
+        look_after(&roles[i]);
+    }
+    return APR_SUCCESS;
+}
+
+/* --- jobs ------------------------------------------------------------- */
+
+static void log_role(void *ctx, char level, int number, const char *text)
+{
+    const role_t *role = ctx;
+
+    ch_server_log(role->server, level, number, text);
 }
 
 /* Tells the runner from all others, on all hosts. */
-static const char *runner_name(apr_pool_t *pool, const worker_t *worker)
+static const char *runner_name(const role_t *role)
 {
     char host[32] = "";
 
     gethostname(host, sizeof(host) - 1);
-    return apr_psprintf(pool, "%s:%d:%s", host, (int)getpid(), worker->name);
+    return apr_psprintf(role->pool, "%s:%d:%s", host, (int)getpid(),
+                        role->name);
 }
 
-static apr_status_t work(int state, void *data, apr_pool_t *pool)
+static void run_jobs(role_t *role)
 {
-    worker_t *worker = data;
-    const ch_conf_t *conf = &ch_config_of(worker->server)->conf;
+    const ch_runner_io_t io = {
+        .kinds = ch_job_kinds,
+        .kind_count = ch_job_kind_count,
+        .stopping = is_stopping,
+        .log = log_role,
+        .ctx = role,
+    };
+    const ch_conf_t *conf = &ch_config_of(role->server)->conf;
+    ch_runner_t *runner =
+        ch_runner_make(role->pool, conf, runner_name(role), &io);
+    apr_time_t next = 0;
 
-    if (state != AP_WATCHDOG_STATE_RUNNING || !conf->db) {
-        return APR_SUCCESS;
+    while (!is_stopping(NULL)) {
+        if (apr_time_now() >= next) {
+            ch_runner_work(runner, role->pool);
+            next = apr_time_now() + JOBS_EVERY;
+        }
+        apr_sleep(WAIT_MS * 1000);
     }
-    if (!worker->runner) {
-        /* lives as long as this child */
-        worker->runner =
-            ch_runner_make(worker->server->process->pool, conf,
-                           runner_name(pool, worker), &worker->io);
-    }
-    ch_runner_work(worker->runner, pool);
-    return APR_SUCCESS;
 }
 
 /* --- bus -------------------------------------------------------------- */
 
-typedef struct {
-    server_rec *server;
-    ch_bus_conf_t conf;
-} line_t;
-
-static void log_line(void *ctx, char level, int number, const char *text)
+static ch_bus_conf_t bus_conf(role_t *role)
 {
-    const line_t *line = ctx;
+    const ch_settings_t *settings = ch_config_of(role->server);
 
-    ch_server_log(line->server, level, number, text);
+    return (ch_bus_conf_t){ .conninfo = settings->dbd_params,
+                            .site = settings->conf.site,
+                            .redis = settings->conf.redis,
+                            .log = log_role,
+                            .ctx = role };
 }
 
-/* Stays, so that what is announced acts at once, until the child stops. */
-static apr_status_t listen_to_bus(int state, void *data, apr_pool_t *pool)
+static void listen_to_database(role_t *role)
 {
-    line_t *line = data;
-    ch_bus_t *bus;
+    const ch_bus_conf_t conf = bus_conf(role);
+    ch_bus_t *bus = ch_bus_make(role->pool, &conf);
 
-    if (state != AP_WATCHDOG_STATE_RUNNING) {
-        return APR_SUCCESS;
-    }
-    line->conf.redis = ch_config_of(line->server)->conf.redis;
-    bus = ch_bus_make(pool, &line->conf);
     while (!is_stopping(NULL)) {
-        ch_bus_wait(bus, BUS_WAIT_MS);
+        ch_bus_wait(bus, WAIT_MS);
     }
-    return APR_SUCCESS;
+    ch_bus_close(bus);
 }
 
-static apr_status_t listen_to_redis(int state, void *data, apr_pool_t *pool)
+static void listen_to_redis(role_t *role)
 {
-    line_t *line = data;
+    const ch_bus_conf_t conf = bus_conf(role);
     struct ch_redis_sub_t *sub = NULL;
-    apr_pool_t *sub_pool;
+    apr_pool_t *pool;
 
-    line->conf.redis = ch_config_of(line->server)->conf.redis;
-    if (state != AP_WATCHDOG_STATE_RUNNING || !line->conf.redis) {
-        return APR_SUCCESS;
-    }
-    apr_pool_create(&sub_pool, pool);
+    apr_pool_create(&pool, role->pool);
     while (!is_stopping(NULL)) {
         if (!sub) {
-            apr_pool_clear(sub_pool);
+            apr_pool_clear(pool);
         }
-        ch_bus_wait_redis(&line->conf, sub_pool, &sub, BUS_WAIT_MS);
+        ch_bus_wait_redis(&conf, pool, &sub, WAIT_MS);
     }
-    return APR_SUCCESS;
+    apr_pool_destroy(pool);
 }
 
 /* --- start ------------------------------------------------------------ */
 
-static APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_watchdog;
-static APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add_callback;
-
-static apr_status_t add_worker(apr_pool_t *pool, server_rec *server, int n)
+static void add_role(server_rec *server, const char *name,
+                     void (*play)(role_t *role))
 {
-    worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
-    ap_watchdog_t *watchdog;
-    apr_status_t rv;
-
-    worker->server = server;
-    worker->name = apr_psprintf(pool, "chronicle-%d-jobs-%d",
-                                ch_config_of(server)->conf.id, n);
-    worker->io = (ch_runner_io_t){
-        .kinds = ch_job_kinds,
-        .kind_count = ch_job_kind_count,
-        .stopping = is_stopping,
-        .log = write_log,
-        .ctx = worker,
-    };
-    rv = get_watchdog(&watchdog, worker->name, 0, 1, pool);
-    if (rv == APR_SUCCESS) {
-        rv = add_callback(watchdog, JOBS_EVERY, worker, work);
+    if (role_count < ROLES_MAX) {
+        roles[role_count++] =
+            (role_t){ .server = server, .name = name, .play = play };
     }
-    return rv;
 }
 
-static apr_status_t add_line(apr_pool_t *pool, server_rec *main_server,
-                             server_rec *server)
+static void add_site(apr_pool_t *pool, server_rec *server)
 {
-    line_t *line = apr_pcalloc(pool, sizeof(*line));
-    int id = ch_config_of(server)->conf.id;
-    ap_watchdog_t *watchdog;
-    apr_status_t rv;
+    const ch_conf_t *conf = &ch_config_of(server)->conf;
+    int n;
 
-    line->server = server;
-    line->conf = (ch_bus_conf_t){
-        .conninfo = ch_config_dbd_params(pool, main_server, server),
-        .site = ch_config_of(server)->conf.site,
-        .log = log_line,
-        .ctx = line,
-    };
-    rv = get_watchdog(&watchdog, apr_psprintf(pool, "chronicle-%d-bus", id),
-                      0, 1, pool);
-    if (rv == APR_SUCCESS) {
-        rv = add_callback(watchdog, BUS_EVERY, line, listen_to_bus);
+    if (conf->site >= 0) {
+        add_role(server, "bus", listen_to_database);
     }
-    if (rv == APR_SUCCESS && ch_config_of(server)->conf.redis_url) {
-        rv = get_watchdog(&watchdog,
-                          apr_psprintf(pool, "chronicle-%d-redis", id), 0, 1,
-                          pool);
-        if (rv == APR_SUCCESS) {
-            rv = add_callback(watchdog, BUS_EVERY, line, listen_to_redis);
-        }
+    if (conf->site >= 0 && conf->redis_url) {
+        add_role(server, "redis", listen_to_redis);
     }
-    return rv;
+    for (n = 1; n <= conf->job_workers; n++) {
+        add_role(server, apr_psprintf(pool, "jobs-%d-%d", conf->id, n),
+                 run_jobs);
+    }
 }
 
-/* Servers that share a database share its runners: the first one's. */
+/* Servers that share a database share its roles: the first one's. */
 static server_rec *first_of_site(server_rec *main_server, server_rec *server)
 {
     server_rec *owner = ch_config_dbd_owner(main_server, server);
@@ -198,57 +256,91 @@ static server_rec *first_of_site(server_rec *main_server, server_rec *server)
     return other;
 }
 
-static apr_status_t add_site(apr_pool_t *pool, server_rec *main_server,
-                             server_rec *server)
-{
-    const ch_conf_t *conf = &ch_config_of(server)->conf;
-    apr_status_t rv = APR_SUCCESS;
-    int n;
-
-    if (conf->site >= 0) {
-        rv = add_line(pool, main_server, server);
-    }
-    for (n = 1; n <= conf->job_workers && rv == APR_SUCCESS; n++) {
-        rv = add_worker(pool, server, n);
-    }
-    return rv;
-}
-
-apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server)
+static void plan_roles(apr_pool_t *pool, server_rec *main_server)
 {
     server_rec *server, *first;
-    apr_status_t rv = APR_SUCCESS;
     int sites = 0;
 
-    get_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
-    add_callback = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
-    if (!get_watchdog || !add_callback) {
-        return APR_ENOTIMPL;
-    }
-    for (server = main_server; server && !rv; server = server->next) {
-        ch_conf_t *conf = &ch_config_of(server)->conf;
+    role_count = 0;
+    for (server = main_server; server; server = server->next) {
+        ch_settings_t *settings = ch_config_of(server);
 
-        if (!conf->enabled) {
+        if (!settings->conf.enabled) {
             continue;
         }
         first = first_of_site(main_server, server);
         if (first != server) {
-            conf->site = ch_config_of(first)->conf.site;
+            settings->conf.site = ch_config_of(first)->conf.site;
             continue;
         }
-        conf->site = sites < CH_BUS_SITES ? sites++ : -1;
-        rv = add_site(pool, main_server, server);
+        settings->conf.site = sites < CH_BUS_SITES ? sites++ : -1;
+        settings->dbd_params =
+            ch_config_dbd_params(pool, main_server, server);
+        add_site(pool, server);
     }
-    return rv;
 }
 
-static apr_status_t end_child(void *data)
+apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server)
 {
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_watchdog =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add_callback =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    ap_watchdog_t *watchdog;
+    apr_status_t rv;
+
+    if (!get_watchdog || !add_callback) {
+        return APR_ENOTIMPL;
+    }
+    plan_roles(pool, main_server);
+    rv = get_watchdog(&watchdog, "chronicle", 0, 0, pool);
+    return rv == APR_SUCCESS ? add_callback(watchdog, LOOK_EVERY, roles, look)
+                             : rv;
+}
+
+/* --- child ------------------------------------------------------------ */
+
+/* A pool that only one thread uses, with memory of its own. */
+static apr_pool_t *pool_for_thread(void)
+{
+    apr_allocator_t *allocator;
+    apr_pool_t *pool;
+
+    if (apr_allocator_create(&allocator) != APR_SUCCESS
+        || apr_pool_create_ex(&pool, NULL, NULL, allocator) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_allocator_max_free_set(allocator, 1024 * 1024);
+    apr_allocator_owner_set(allocator, pool);
+    return pool;
+}
+
+/* The watchdog's own thread is over by now, or soon: it starts nothing any
+ * more. */
+static apr_status_t end_roles(void *data)
+{
+    apr_status_t rv;
+    int i;
+
     __atomic_store_n(&child_ends, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < role_count; i++) {
+        if (roles[i].thread) {
+            apr_thread_join(&rv, roles[i].thread);
+            roles[i].thread = NULL;
+        }
+        if (roles[i].pool) {
+            apr_pool_destroy(roles[i].pool);
+        }
+    }
     return APR_SUCCESS;
 }
 
-void ch_background_watch(apr_pool_t *pchild)
+void ch_background_begin(apr_pool_t *pchild)
 {
-    apr_pool_pre_cleanup_register(pchild, NULL, end_child);
+    int i;
+
+    for (i = 0; i < role_count; i++) {
+        roles[i].pool = pool_for_thread();
+    }
+    apr_pool_pre_cleanup_register(pchild, NULL, end_roles);
 }

@@ -38,6 +38,7 @@ typedef struct {
     ch_rate_limit_t rate[CH_RATE__COUNT]; /* seconds 0 = unset */
     signed char feature[CH_FEATURE__COUNT];
     const char *where; /* "file:line" of Chronicle On */
+    const char *dbd_params;
     ch_conf_t conf;    /* made by ch_config_finish */
 } ch_settings_t;
 

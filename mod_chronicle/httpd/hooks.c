@@ -95,13 +95,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      "CH1014: cannot open the gate of password hashes");
     }
-}
-
-static void child_watch(apr_pool_t *pchild, server_rec *main_server)
-{
-    if (any_enabled(main_server)) {
-        ch_background_watch(pchild);
-    }
+    ch_background_begin(pchild);
 }
 
 /* --- requests --------------------------------------------------------- */
@@ -155,7 +149,6 @@ void ch_server_register_hooks(apr_pool_t *pool)
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, watchdog, APR_HOOK_MIDDLE);
-    ap_hook_child_init(child_watch, watchdog, NULL, APR_HOOK_LAST);
     ap_hook_pre_translate_name(pre_translate, NULL, NULL,
                                APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -33,11 +33,16 @@ apr_status_t ch_shared_open(server_rec *main_server);
 
 /* --- background.c ------------------------------------------------------ */
 
-/* Asks mod_watchdog for threads; in post_config. APR_ENOTIMPL without it. */
+/* Memory shared by all processes, zeroed when new. */
+void ch_background_open(void *memory);
+size_t ch_background_size(void);
+
+/* Finds out what there is to do, numbers the sites, and asks mod_watchdog to
+ * look; in post_config. APR_ENOTIMPL without it. */
 apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server);
 
-/* Has them end with the child; in its child_init, after mod_watchdog's. */
-void ch_background_watch(apr_pool_t *pchild);
+/* In child_init, before mod_watchdog's: what is begun ends with pchild. */
+void ch_background_begin(apr_pool_t *pchild);
 
 /* --- io.c ---------------------------------------------------------------*/
 

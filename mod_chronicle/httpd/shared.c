@@ -109,6 +109,7 @@ static const struct {
     { ch_seat_size, ch_seat_open },
     { ch_counter_size, ch_counter_open },
     { ch_redis_size, ch_redis_open },
+    { ch_background_size, ch_background_open },
     { ch_bus_size, open_bus },
     { ch_fresh_size, open_fresh },
     { ch_kept_size, ch_kept_open },

@@ -201,6 +201,11 @@ static apr_status_t close_bus(void *data)
     return APR_SUCCESS;
 }
 
+void ch_bus_close(ch_bus_t *bus)
+{
+    close_bus(bus);
+}
+
 ch_bus_t *ch_bus_make(apr_pool_t *pool, const ch_bus_conf_t *conf)
 {
     ch_bus_t *bus = apr_pcalloc(pool, sizeof(*bus));

@@ -38,6 +38,9 @@ size_t ch_bus_size(void);
  * ends with pool. */
 ch_bus_t *ch_bus_make(apr_pool_t *pool, const ch_bus_conf_t *conf);
 
+/* Before the pool's end. */
+void ch_bus_close(ch_bus_t *bus);
+
 /* Connects where needed (at most every second), waits up to ms for messages
  * and does what they ask. */
 void ch_bus_wait(ch_bus_t *bus, int ms);
