@@ -330,7 +330,7 @@ command_test() {
     esac
     cd "$ROOT" || exit 1
     mkdir -p var
-    ensure_packages
+    ensure_packages redis-server
     build_module
     make_run_dir
     case $parts in
