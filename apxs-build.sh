@@ -10,7 +10,7 @@ umask 022
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly ROOT
 
-for part in common deps build postgres httpd up check bench; do
+for part in common deps build postgres redis httpd up check bench; do
     # shellcheck source=/dev/null
     . "$ROOT/packaging/lib/$part.sh"
 done
@@ -26,6 +26,7 @@ Usage: ./apxs-build.sh COMMAND [OPTIONS]
             --dir DIR       where everything of the server is kept (./var)
             --include FILE  a piece of httpd configuration, read last
             --no-demo       without the demo account and its notes
+            --with-redis    with a Redis of its own as well
   down    stop what "up" started
             --dir DIR       the same as given to "up"
   test    build, then run all tests; the last line is the count

@@ -44,21 +44,13 @@ static int number(const char *text, int max)
     return value <= max ? (int)value : -1;
 }
 
-/* [[user]:password@] before `rest`, which is what stands behind it. A user
- * without a password is taken for somebody's mistake. */
+/* [user]:password. A user without a password is taken for somebody's
+ * mistake. */
 static const char *take_login(apr_pool_t *pool, char *text,
-                              ch_redis_url_t *url, char **rest)
+                              ch_redis_url_t *url)
 {
-    char *at = strrchr(text, '@');
-    char *colon;
+    char *colon = strchr(text, ':');
 
-    *rest = text;
-    if (!at) {
-        return NULL;
-    }
-    *at = '\0';
-    *rest = at + 1;
-    colon = strchr(text, ':');
     if (!colon || !colon[1]) {
         return "the URL names a user without a password";
     }
@@ -69,6 +61,20 @@ static const char *take_login(apr_pool_t *pool, char *text,
         return BAD_ESCAPE;
     }
     return NULL;
+}
+
+/* Cuts the text at this @, if there is one: what stands before it is the
+ * login. *rest is what follows. */
+static const char *split_login(apr_pool_t *pool, char *text, char *at,
+                               ch_redis_url_t *url, char **rest)
+{
+    *rest = text;
+    if (!at) {
+        return NULL;
+    }
+    *at = '\0';
+    *rest = at + 1;
+    return take_login(pool, text, url);
 }
 
 /* host[:port]; an IPv6 address stands in brackets. */
@@ -122,7 +128,7 @@ static const char *parse_net(apr_pool_t *pool, char *text, ch_redis_url_t *url)
         *slash = '\0';
     }
     if (!error) {
-        error = take_login(pool, text, url, &rest);
+        error = split_login(pool, text, strrchr(text, '@'), url, &rest);
     }
     if (!error) {
         error = take_host(rest, url);
@@ -139,6 +145,8 @@ static const char *parse_unix(apr_pool_t *pool, char *text,
                               ch_redis_url_t *url)
 {
     char *query = strrchr(text, '?');
+    /* the path may hold one as well */
+    char *at = *text == '/' ? NULL : strstr(text, "@/");
     const char *error;
     char *rest;
 
@@ -150,7 +158,7 @@ static const char *parse_unix(apr_pool_t *pool, char *text,
     }
     error = take_db(query ? query + 3 : "", url);
     if (!error) {
-        error = take_login(pool, text, url, &rest);
+        error = split_login(pool, text, at, url, &rest);
     }
     if (error) {
         return error;

@@ -330,7 +330,8 @@ command_test() {
     esac
     cd "$ROOT" || exit 1
     mkdir -p var
-    ensure_packages redis-server
+    # shellcheck disable=SC2046
+    ensure_packages $(redis_package)
     build_module
     make_run_dir
     case $parts in

@@ -75,7 +75,17 @@ fi
 apt-get -q -o DPkg::Lock::Timeout=300 update ||
     echo "apt-get update failed; trying with the lists as they are"
 apt-get -q -y -o DPkg::Lock::Timeout=300 install \
-    --no-install-recommends --no-remove "$@"
+    --no-install-recommends --no-remove "$@" || exit 1
+# its service is not ours to switch on: not now, and not when the machine starts
+case " $* " in
+*" redis-server "*)
+    ! command -v systemctl >/dev/null ||
+        systemctl disable redis-server >/dev/null 2>&1
+    ! command -v update-rc.d >/dev/null ||
+        update-rc.d redis-server disable >/dev/null 2>&1
+    ;;
+esac
+exit 0
 END
 }
 

@@ -14,6 +14,7 @@ PORT=
 LISTEN=127.0.0.1
 INCLUDE=
 DEMO=yes
+WITH_REDIS=no
 
 parse_up() {
     while [ $# -gt 0 ]; do
@@ -23,9 +24,7 @@ parse_up() {
         --dir) DIR=$(option_value "$@") && shift ;;
         --include) INCLUDE=$(option_value "$@") && shift ;;
         --no-demo) DEMO=no ;;
-        --with-redis)
-            die "--with-redis: this version has no use for Redis yet"
-            ;;
+        --with-redis) WITH_REDIS=yes ;;
         *) die "up: unknown option $1 (see help)" ;;
         esac
         shift
@@ -73,6 +72,7 @@ choose_home() {
     fi
     mkdir -p "$HOME_DIR/htdocs"
     PG_HOME=$HOME_DIR/pg
+    REDIS_HOME=$HOME_DIR/redis
 }
 
 make_secrets() {
@@ -154,6 +154,21 @@ load_demo() {
     touch "$mark"
 }
 
+# ── Redis ──────────────────────────────────────────────────────────────────────
+
+redis_url() { printf 'unix://%s' "$(redis_socket "$REDIS_HOME")"; }
+
+up_redis() {
+    if redis_pid "$REDIS_HOME" >/dev/null; then
+        [ "$WITH_REDIS" = no ] || return 0
+        step "stopping Redis (no --with-redis)"
+        redis_stop "$REDIS_HOME"
+    elif [ "$WITH_REDIS" = yes ]; then
+        step "starting Redis"
+        redis_start "$REDIS_HOME"
+    fi
+}
+
 # ── httpd ────────────────────────────────────────────────────────────────────
 
 port_taken() {
@@ -214,17 +229,18 @@ fill() {
 }
 
 write_conf() {
-    local modules user='' include=''
+    local modules user='' include='' redis=''
     # shellcheck disable=SC2086
     modules=$(load_lines $UP_MODULES)
     ! is_root || user=$'User www-data\nGroup www-data'
     [ -z "$INCLUDE" ] || include="Include \"$INCLUDE\""
+    [ "$WITH_REDIS" = no ] || redis="ChronicleRedis \"$(redis_url)\""
     fill "$ROOT/conf/httpd.conf.in" LOAD_MODULES="$modules" \
         MODULE="$DIR/modules/mod_chronicle.so" \
         DOCS_DIR="$HOME_DIR/swagger-ui" HTDOCS="$HOME_DIR/htdocs" \
         LISTEN="$LISTEN:$PORT" SERVER_NAME="$(own_address):$PORT" \
         USER="$user" PGHOST="$PG_HOME" PGDATABASE="$DATABASE" \
-        PGUSER="$DATABASE" INCLUDE="$include" DIR="$DIR" >"$1"
+        PGUSER="$DATABASE" REDIS="$redis" INCLUDE="$include" DIR="$DIR" >"$1"
 }
 
 write_env() {
@@ -236,6 +252,7 @@ PGUSER=$DATABASE
 DEMO_EMAIL=$DEMO_EMAIL
 DEMO_PASSWORD=$DEMO_PASSWORD
 END
+    [ "$WITH_REDIS" = no ] || echo "REDIS_URL=$(redis_url)" >>"$DIR/env"
 }
 
 # A mistake in the configuration must not cost the server that runs.
@@ -295,6 +312,8 @@ mod_chronicle is running.
   logs           $DIR/log/error.log, $DIR/log/access.log
   database       psql -h $PG_HOME -U $DATABASE $DATABASE
 END
+    [ "$WITH_REDIS" = no ] ||
+        say "  Redis          redis-cli -s $(redis_socket "$REDIS_HOME")"
     if [ "$DEMO" = yes ]; then
         body="{\"email\":\"$DEMO_EMAIL\",\"password\":\"$DEMO_PASSWORD\"}"
         cat <<END
@@ -311,7 +330,8 @@ END
 command_up() {
     parse_up "$@"
     mkdir -p "$ROOT/var"
-    ensure_packages
+    # shellcheck disable=SC2046
+    ensure_packages $([ "$WITH_REDIS" = no ] || redis_package)
     build_module
     make_dir
     choose_home
@@ -321,7 +341,9 @@ command_up() {
     load_demo
     place_files
     test_conf
+    [ "$WITH_REDIS" = no ] || up_redis
     restart_httpd
+    up_redis
     wait_ready
     write_env
     print_welcome
@@ -345,6 +367,12 @@ command_down() {
         stopped=yes
     fi
     PG_HOME=$(readlink -f "$DIR/pg")
+    REDIS_HOME=$(dirname "$PG_HOME")/redis
+    if redis_pid "$REDIS_HOME" >/dev/null; then
+        step "stopping Redis"
+        redis_stop "$REDIS_HOME"
+        stopped=yes
+    fi
     if [ -e "$PG_HOME/data/PG_VERSION" ] && pg_running "$PG_HOME"; then
         step "stopping PostgreSQL"
         pg_stop "$PG_HOME"

@@ -26,6 +26,8 @@ static const struct {
     { "unix:///run/redis.sock?db=5", "/run/redis.sock", NULL, NULL, 5 },
     { "unix://me:pw@/run/redis.sock", "/run/redis.sock", "me", "pw", 0 },
     { "unix://:a%3fb@/r?db=1", "/r", NULL, "a?b", 1 },
+    { "unix:///home/job@2:x/r", "/home/job@2:x/r", NULL, NULL, 0 },
+    { "unix://me:p@w@/job@2/r", "/job@2/r", "me", "p@w", 0 },
 };
 
 static int same(const char *a, const char *b)
