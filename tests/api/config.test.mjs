@@ -88,6 +88,20 @@ describe('configtest', () => {
     bad('ChronicleRequireVerifiedEmail perhaps'),
     bad('ChronicleDbWait soon'),
     bad('ChronicleDbWait -1'),
+    ...[
+      'nonsense',
+      '"http://host"',
+      '"redis://"',
+      '"redis://host:0"',
+      '"redis://host/x"',
+      '"redis://too-short@host"',
+      '"redis://:too-short%@host"',
+      '"unix://too-short"',
+      '"file:/nonexistent/secret"',
+      '"env:CH_TEST_NO_SUCH_VARIABLE"',
+      '"rediss://:too-short@host"',
+      '',
+    ].map((words) => bad(`ChronicleRedis ${words}`.trim())),
     bad('ChronicleNoSuchThing On'),
   ];
   for (const [what, lines, name, numbered] of cases) {
@@ -101,6 +115,22 @@ describe('configtest', () => {
         assert.ok(!output.includes(secret), 'the secret is shown');
     });
   }
+
+  it('Redis with TLS: the text says why not', () => {
+    const { output } = test([...good, 'ChronicleRedis rediss://host']);
+    assert.match(output, /ChronicleRedis: .*without TLS.*hiredis/s);
+  });
+
+  it('Redis in the environment: refused, naming the variable', () => {
+    for (const vars of [{ REDIS_URL: 'rediss://:too-short@host' }, { REDIS_HOST: 'host', REDIS_PORT: 'too-short' }]) {
+      server.env = vars;
+      const { status, output } = test(good);
+      server.env = {};
+      assert.notEqual(status, 0);
+      assert.match(output, /REDIS_URL or REDIS_HOST/);
+      assert.ok(!output.includes('too-short'), output);
+    }
+  });
 
   it('a directive in a directory section is refused', () => {
     for (const line of ['Chronicle On', JWT]) {

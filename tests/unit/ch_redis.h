@@ -29,9 +29,10 @@ static pid_t redis_pid;
 
 /* What all processes of a test see. */
 static struct {
-    int lost, back;     /* lines in the log */
-    int clock_ahead_ms; /* how far our clock is put forward */
-    char text[512];     /* the last line */
+    int lost, back;             /* lines in the log */
+    int clock_ahead_ms;         /* how far our clock is put forward */
+    struct timespec stopped_at; /* tv_sec 0: it runs */
+    char text[512];             /* the last line */
 } * seen;
 
 /* The clock that store/ reads. */
@@ -40,6 +41,9 @@ int clock_gettime(clockid_t which, struct timespec *out)
     int result = (int)syscall(SYS_clock_gettime, which, out);
 
     if (which == CLOCK_MONOTONIC && seen) {
+        if (seen->stopped_at.tv_sec) {
+            *out = seen->stopped_at;
+        }
         out->tv_sec += seen->clock_ahead_ms / 1000;
         out->tv_nsec += (seen->clock_ahead_ms % 1000) * 1000000L;
         if (out->tv_nsec >= 1000000000L) {
@@ -53,6 +57,18 @@ int clock_gettime(clockid_t which, struct timespec *out)
 static inline void clock_forward(int ms)
 {
     seen->clock_ahead_ms += ms;
+}
+
+/* From now on only clock_forward moves it, however slow the machine is. Who
+ * waits for a socket still waits as long as he should, but only once. */
+static inline void clock_stop(void)
+{
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &seen->stopped_at);
+}
+
+static inline void clock_run(void)
+{
+    seen->stopped_at.tv_sec = 0;
 }
 
 static inline void *ch_redis_shared(size_t size)

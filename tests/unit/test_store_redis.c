@@ -6,8 +6,12 @@
 
 static ch_redis_t *start(void)
 {
+    ch_redis_t *redis;
+
     ch_redis_start();
-    return ch_redis_home(ch_redis_url("", ""), 32);
+    redis = ch_redis_home(ch_redis_url("", ""), 32);
+    clock_stop();
+    return redis;
 }
 
 /* --- replies --------------------------------------------------------------
@@ -142,9 +146,10 @@ START_TEST(pings)
     ch_redis_t *redis = start();
     apr_time_t took = 0;
 
+    clock_run();
     ck_assert_int_eq(ch_redis_ping(redis, pool, &took), 1);
     ck_assert_int_gt(took, 0);
-    ck_assert_int_lt(took, 200 * 1000);
+    ck_assert_int_lt(took, CH_REDIS_COMMAND_MS * 1000);
 }
 END_TEST
 
@@ -304,8 +309,9 @@ START_TEST(threads_share_connections)
     for (i = 0; i < THREADS; i++) {
         SAYS(job.redis, "PING");
     }
-    usleep(50 * 1000);
-    ck_assert_int_eq(connections(job.redis), 1);
+    while (connections(job.redis) > 1) { /* it hears of it a little later */
+        usleep(10 * 1000);
+    }
 }
 END_TEST
 

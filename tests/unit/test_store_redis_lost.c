@@ -2,7 +2,7 @@
  * back, or are none. */
 #include "ch_redis.h"
 
-#define SLOW_MS 100 /* who takes longer has waited */
+#define LATE_MS 2000 /* a loaded machine is slow, but not that slow */
 
 static ch_redis_t *start(void)
 {
@@ -46,6 +46,7 @@ START_TEST(dies_and_comes_back)
 
     ck_says(redis, "PONG", "PING");
     generation = ch_redis_generation(redis);
+    clock_stop();
     ch_redis_stop();
     for (i = 0; i < 1000; i++) {
         ck_says(redis, "-", "PING");
@@ -94,10 +95,11 @@ START_TEST(hangs)
 
     ck_says(redis, "OK", "SET", "a", "1");
     ck_says(redis, "OK", "SET", "b", "2");
+    clock_stop();
     kill(redis_pid, SIGSTOP);
     took = ch_redis_took(redis);
     ck_assert_int_ge(took, CH_REDIS_COMMAND_MS - 5);
-    ck_assert_int_lt(took, 2 * CH_REDIS_COMMAND_MS);
+    ck_assert_int_lt(took, LATE_MS);
     for (i = 0; i < 100; i++) {
         ck_says(redis, "-", "GET", "a");
     }
@@ -106,8 +108,7 @@ START_TEST(hangs)
     clock_forward(CH_REDIS_PAUSE_MS);
     took = ch_redis_took(redis); /* the one who tries */
     ck_assert_int_ge(took, CH_REDIS_COMMAND_MS - 5);
-    ck_assert_int_lt(took, 2 * CH_REDIS_COMMAND_MS);
-    ck_assert_int_lt(ch_redis_took(redis), SLOW_MS);
+    ck_assert_int_lt(took, LATE_MS);
     kill(redis_pid, SIGCONT);
     clock_forward(CH_REDIS_PAUSE_MS);
     ck_says(redis, "2", "GET", "b");
@@ -116,34 +117,67 @@ START_TEST(hangs)
 }
 END_TEST
 
+/* A socket that takes connections and does nothing with them. */
+static int start_hole(void)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    apr_cpystrn(un.sun_path, ch_redis_socket(), sizeof(un.sun_path));
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    ck_assert_int_eq(listen(fd, 128), 0);
+    return fd;
+}
+
+/* How many have come since the last call. */
+static int visitors(int hole)
+{
+    int count = 0;
+    int fd;
+
+    while ((fd = accept(hole, NULL, NULL)) >= 0) {
+        close(fd);
+        count++;
+    }
+    return count;
+}
+
+static void call_in_children(int children, int times)
+{
+    int status, i, k;
+
+    for (i = 0; i < children; i++) {
+        if (fork() == 0) {
+            ch_redis_t *redis = ch_redis_child(ch_redis_url("", ""), 8);
+
+            for (k = 0; k < times; k++) {
+                ck_says(redis, "-", "PING");
+            }
+            _exit(0);
+        }
+    }
+    for (i = 0; i < children; i++) {
+        ck_assert_int_gt(wait(&status), 0);
+        ck_assert_int_eq(status, 0);
+    }
+}
+
 /* A try every so often, and by one of all processes. */
 START_TEST(one_tries_for_all)
 {
-    enum { CHILDREN = 4, ROUNDS = 3 };
-    int *slow = ch_redis_shared(sizeof(int));
-    ch_redis_t *redis = start();
-    int child, round, status;
+    int hole = start_hole();
+    ch_redis_t *redis = ch_redis_home(ch_redis_url("", ""), 8);
+    int round;
 
-    kill(redis_pid, SIGSTOP);
+    clock_stop();
     ck_says(redis, "-", "PING");
-    for (round = 1; round <= ROUNDS; round++) {
+    ck_assert_int_eq(visitors(hole), 1);
+    for (round = 0; round < 3; round++) {
+        call_in_children(4, 50);
+        ck_assert_int_eq(visitors(hole), 0);
         clock_forward(CH_REDIS_PAUSE_MS);
-        for (child = 0; child < CHILDREN; child++) {
-            if (fork() == 0) {
-                redis = ch_redis_child(ch_redis_url("", ""), 8);
-                for (child = 0; child < 20; child++) {
-                    if (ch_redis_took(redis) > SLOW_MS) {
-                        __atomic_fetch_add(slow, 1, __ATOMIC_ACQ_REL);
-                    }
-                }
-                _exit(0);
-            }
-        }
-        while (wait(&status) > 0 && errno != ECHILD
-               && __atomic_load_n(slow, __ATOMIC_ACQUIRE) < round) {
-        }
-        usleep(100 * 1000);
-        ck_assert_int_eq(*slow, round);
+        call_in_children(4, 50);
+        ck_assert_int_eq(visitors(hole), 1);
     }
     log_shows(1, 0);
 }
@@ -183,21 +217,27 @@ END_TEST
 /* The one who tried died at it: after a while somebody else may. */
 START_TEST(who_tries_may_die)
 {
-    ch_redis_t *redis = start();
+    int hole = start_hole();
+    ch_redis_t *redis = ch_redis_home(ch_redis_url("", ""), 8);
     pid_t child;
 
-    kill(redis_pid, SIGSTOP);
+    clock_stop();
     ck_says(redis, "-", "PING");
+    ck_assert_int_eq(visitors(hole), 1);
     clock_forward(CH_REDIS_PAUSE_MS);
     child = fork();
     if (child == 0) {
         SAYS(redis, "PING");
-        _exit(0);
+        pause();
     }
-    usleep(50 * 1000);
+    while (visitors(hole) == 0) {
+        usleep(1000);
+    }
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    kill(redis_pid, SIGCONT);
+    close(hole);
+    unlink(ch_redis_socket());
+    ch_redis_start();
     clock_forward(CH_REDIS_PAUSE_MS);
     ck_says(redis, "-", "PING");
     clock_forward(10 * 1000);
@@ -232,14 +272,12 @@ START_TEST(comes_and_goes)
     size_t i;
 
     ck_says(redis, "PONG", "PING");
+    clock_stop();
     for (i = 0; i < CH_COUNT(want); i++) {
-        int ms = pause_after_loss(redis);
-
-        ck_assert_int_le(ms, want[i]);
-        ck_assert_int_gt(ms, want[i] - 350);
+        ck_assert_int_eq(pause_after_loss(redis), want[i]);
     }
     clock_forward(5000); /* steady for so long: all is forgotten */
-    ck_assert_int_le(pause_after_loss(redis), 500);
+    ck_assert_int_eq(pause_after_loss(redis), 500);
 }
 END_TEST
 
@@ -278,11 +316,10 @@ START_TEST(speaks_otherwise)
     ch_paper_start(paper, 1);
     redis = ch_redis_home(ch_redis_url("", ""), 4);
     took = ch_redis_took(redis);
-    ck_assert_int_lt(took, 2 * CH_REDIS_COMMAND_MS);
+    ck_assert_int_lt(took, LATE_MS);
     log_shows(bad[_i].why != NULL, 0);
     if (bad[_i].why) {
         ck_assert_ptr_nonnull(strstr(seen->text, bad[_i].why));
-        ck_assert_int_lt(ch_redis_took(redis), SLOW_MS);
     }
 }
 END_TEST
@@ -310,7 +347,7 @@ START_TEST(lets_nobody_in)
 
     ch_paper_start(paper, 1);
     redis = ch_redis_home(ch_redis_url("", ""), 4);
-    ck_assert_int_lt(ch_redis_took(redis), 2 * CH_REDIS_COMMAND_MS);
+    ck_assert_int_lt(ch_redis_took(redis), LATE_MS);
     log_shows(1, 0);
     ck_assert_ptr_nonnull(
         strstr(seen->text, hosts[_i].why ? hosts[_i].why : "a sentinel"));

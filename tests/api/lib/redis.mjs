@@ -119,6 +119,7 @@ export class Proxy {
   constructor(redis) {
     this.redis = redis;
     this.connections = new Set();
+    this.accepted = 0; /* connections so far */
     this.replies = 0;
     this.cutAt = 0;
     this.share = 0; /* of the reply that is cut, this part is passed on */
@@ -145,6 +146,7 @@ export class Proxy {
       this.connections.delete(client);
     };
     this.connections.add(client);
+    this.accepted += 1;
     for (const socket of [client, up]) socket.on('error', end).on('close', end);
     client.on('data', (data) => up.write(data));
     up.on('data', (data) => {
