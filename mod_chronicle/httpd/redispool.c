@@ -7,6 +7,8 @@
 #include "httpd/server.h"
 #include "store/redis.h"
 
+#define BACKGROUND 4 /* threads beside those of requests */
+
 /* The first server before this one with the same Redis. */
 static server_rec *same_before(server_rec *main_server, server_rec *server)
 {
@@ -53,6 +55,7 @@ void ch_redispool_open(apr_pool_t *pool, server_rec *main_server)
     int threads = 1;
 
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    threads = (threads > 0 ? threads : 1) + BACKGROUND;
     for (server = main_server; server; server = server->next) {
         ch_conf_t *conf = &ch_config_of(server)->conf;
         server_rec *other;
@@ -62,8 +65,7 @@ void ch_redispool_open(apr_pool_t *pool, server_rec *main_server)
         }
         other = same_before(main_server, server);
         conf->redis = other ? ch_config_of(other)->conf.redis
-                            : ch_redis_make(pool, conf->redis_url,
-                                            threads > 0 ? threads : 1,
+                            : ch_redis_make(pool, conf->redis_url, threads,
                                             write_log, main_server);
     }
 }
