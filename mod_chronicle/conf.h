@@ -77,6 +77,7 @@ struct ch_conf_t {
     int cache_size;  /* bytes, of the whole server */
     int site; /* number of its database, -1 = one too many; servers that share
                * a database share it */
+    int api_log_rate; /* rows per second, 0 = off */
 
     ch_rate_limit_t rate[CH_RATE__COUNT];
     char feature[CH_FEATURE__COUNT];
@@ -87,6 +88,7 @@ struct ch_conf_t {
 
     struct ch_db_home_t *db;  /* set in each child */
     struct ch_redis_t *redis; /* the same; NULL = none */
+    int db_id; /* id of the first server with this database */
 };
 
 extern const char *const ch_rate_names[CH_RATE__COUNT];

@@ -3,6 +3,9 @@
 
 # Everything that does not face httpd; the unit tests are linked with these.
 chronicle_core_sources = \
+	mod_chronicle/api/account.c \
+	mod_chronicle/api/admin.c \
+	mod_chronicle/api/admin_logs.c \
 	mod_chronicle/api/api.c \
 	mod_chronicle/api/auth.c \
 	mod_chronicle/api/auth_mail.c \
@@ -35,6 +38,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/text.c \
 	mod_chronicle/base/uuid.c \
 	mod_chronicle/jobs/runner.c \
+	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
 	mod_chronicle/store/cache.c \
 	mod_chronicle/store/counter.c \
@@ -79,6 +83,7 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/handler.c \
 	mod_chronicle/httpd/hooks.c \
 	mod_chronicle/httpd/io.c \
+	mod_chronicle/httpd/logs.c \
 	mod_chronicle/httpd/redispool.c \
 	mod_chronicle/httpd/secret.c \
 	mod_chronicle/httpd/shared.c \
@@ -115,6 +120,7 @@ chronicle_headers = \
 	mod_chronicle/httpd/config.h \
 	mod_chronicle/httpd/server.h \
 	mod_chronicle/jobs/job.h \
+	mod_chronicle/store/apilog.h \
 	mod_chronicle/store/bus.h \
 	mod_chronicle/store/cache.h \
 	mod_chronicle/store/counter.h \

@@ -14,8 +14,9 @@
 #
 # Kinds: :one and :many give rows, :exec nothing, :count the rows affected.
 # Types: uuid text date inet json ts (C strings, NULL is SQL NULL), int bigint
-# bool (values; with ? pointers, NULL is SQL NULL), text[] int[] (arrays of
-# const char * / apr_int64_t, NULL is SQL NULL), bytea (ch_bytes_t).
+# bool (values; with ? pointers, NULL is SQL NULL), text[] uuid[] inet[] ts[]
+# (arrays of const char *) int[] (of apr_int64_t; an array that is NULL, and an
+# element const char * that is NULL, are SQL NULL), bytea (ch_bytes_t).
 # A variants line makes one prepared statement per combination; the generated
 # struct then has an int member per dimension: the index of the choice.
 # A statement that writes nothing is marked as safe to repeat.
@@ -42,7 +43,9 @@ function ctype(type) {
     if (type == "int?" || type == "bigint?") return "const apr_int64_t *"
     if (type == "bool") return "int "
     if (type == "bool?") return "const int *"
-    if (type ~ /\[\][?]?$/) return "const apr_array_header_t *"
+    if (type ~ /^(text|uuid|inet|ts|int)\[\][?]?$/) {
+        return "const apr_array_header_t *"
+    }
     if (type ~ /^bytea[?]?$/) return "ch_bytes_t "
     fail("unknown type " type)
 }
@@ -53,7 +56,7 @@ function ckind(type) {
     if (type == "int?" || type == "bigint?") return "CH_P_INT_PTR"
     if (type == "bool") return "CH_P_BOOL"
     if (type == "bool?") return "CH_P_BOOL_PTR"
-    if (type ~ /^text\[\]/) return "CH_P_TEXTS"
+    if (type ~ /^(text|uuid|inet|ts)\[\]/) return "CH_P_TEXTS"
     if (type ~ /^int\[\]/) return "CH_P_INTS"
     return "CH_P_BYTES"
 }
@@ -61,6 +64,7 @@ function ckind(type) {
 function sqltype(type) {
     sub(/[?]$/, "", type)
     if (type == "ts") return "timestamptz"
+    if (type == "ts[]") return "timestamptz[]"
     if (type == "json") return "jsonb"
     return type
 }
@@ -133,6 +137,7 @@ BEGIN {
     oids["inet"] = 869; oids["json"] = 3802; oids["ts"] = 1184
     oids["int"] = 23; oids["bigint"] = 20; oids["bool"] = 16
     oids["text[]"] = 1009; oids["int[]"] = 1007; oids["bytea"] = 17
+    oids["uuid[]"] = 2951; oids["inet[]"] = 1041; oids["ts[]"] = 1185
 }
 
 /^-- fragment: / { fragment = $3; inside = 1; next }

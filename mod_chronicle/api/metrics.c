@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 
 #include "base/seal.h"
+#include "store/apilog.h"
 #include "store/counter.h"
 #include "web/promtext.h"
 #include "web/reply.h"
@@ -258,6 +259,22 @@ static void write_jobs(ch_buf_t *buf, const ch_counters_t *counters)
                  __atomic_load_n(&counters->jobs_queued, __ATOMIC_RELAXED));
 }
 
+/* --- API log ------------------------------------------------------------- */
+
+static void write_api_log(ch_buf_t *buf)
+{
+    apr_uint64_t dropped[CH_APILOG__COUNT];
+    int i;
+
+    for (i = 0; i < CH_APILOG__COUNT; i++) {
+        dropped[i] = ch_apilog_dropped((ch_apilog_drop_e)i);
+    }
+    ch_prom_family(buf, "chronicle_api_logs_dropped_total", "counter",
+                   "Requests that the API log does not hold");
+    write_kinds(buf, "chronicle_api_logs_dropped_total", "reason",
+                ch_apilog_drop_names, dropped, CH_APILOG__COUNT);
+}
+
 /* --- parts that are not there yet ---------------------------------------- */
 
 /* Families whose samples come with the parts that count them. They are named
@@ -321,6 +338,7 @@ ch_err_t *ch_metrics_show(ch_req_t *rq)
         write_caches(buf, counters);
         write_jobs(buf, counters);
     }
+    write_api_log(buf);
     write_single(buf, "chronicle_http_in_flight",
                  "Requests that are being answered", ch_counter_in_flight());
     write_single(buf, "chronicle_process_resident_bytes",

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "auth/auth.h"
 #include "base/html.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "store/sql_gen.h"
 #include "web/reply.h"
@@ -215,27 +216,6 @@ static const ch_fields_t deleted_out = {
 
 /* --- lists ------------------------------------------------------------ */
 
-/* A substring for ILIKE, in which % and _ are themselves. */
-static const char *like(apr_pool_t *pool, const char *text)
-{
-    char *out, *to;
-
-    if (!text) {
-        return NULL;
-    }
-    to = out = apr_palloc(pool, 2 * strlen(text) + 3);
-    *to++ = '%';
-    for (; *text; text++) {
-        if (strchr("%_\\", *text)) {
-            *to++ = '\\';
-        }
-        *to++ = *text;
-    }
-    *to++ = '%';
-    *to = '\0';
-    return out;
-}
-
 /* A query's flag as an optional parameter. */
 static const int *flag(const ch_req_t *rq, size_t offset)
 {
@@ -252,7 +232,7 @@ static const int *flag(const ch_req_t *rq, size_t offset)
     .no_folder = (query)->folder_id == no_folder,                             \
     .pinned = flag(rq, offsetof(list_query_t, pinned)),                       \
     .favorite = flag(rq, offsetof(list_query_t, favorite)),                   \
-    .tags = (query)->tags, .search = like((rq)->pool, (query)->search)
+    .tags = (query)->tags, .search = ch_text_like((rq)->pool, (query)->search)
 
 static int has_filters(const ch_req_t *rq)
 {

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include <apr_lib.h>
+#include <apr_strings.h>
 #include <utf8proc.h>
 
 #define EMAIL_MAX 254
@@ -84,6 +85,54 @@ int ch_text_valid(const char *text, size_t len)
         at += n;
     }
     return 1;
+}
+
+const char *ch_text_clean(apr_pool_t *pool, const char *text, size_t len)
+{
+    char *out = apr_pstrmemdup(pool, text, len);
+    size_t at = 0;
+
+    while (at < len) {
+        const unsigned char *s = (const unsigned char *)text + at;
+        size_t n = 1;
+
+        if (s[0] >= 0x80) {
+            n = sequence(s, len - at);
+        }
+        else if (s[0] < 0x20 || s[0] == 0x7F) {
+            n = 0;
+        }
+        if (n == 0) {
+            out[at++] = '?';
+            continue;
+        }
+        if (n == 2 && s[0] == 0xC2 && s[1] < 0xA0) {
+            out[at] = '?';
+            out[at + 1] = '?';
+        }
+        at += n;
+    }
+    return out;
+}
+
+const char *ch_text_like(apr_pool_t *pool, const char *text)
+{
+    char *out, *to;
+
+    if (!text) {
+        return NULL;
+    }
+    to = out = apr_palloc(pool, 2 * strlen(text) + 3);
+    *to++ = '%';
+    for (; *text; text++) {
+        if (strchr("%_\\", *text)) {
+            *to++ = '\\';
+        }
+        *to++ = *text;
+    }
+    *to++ = '%';
+    *to = '\0';
+    return out;
 }
 
 static int begins_point(char c)

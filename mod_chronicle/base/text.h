@@ -20,6 +20,15 @@ ch_bytes_t ch_text_trim(const char *text, size_t len);
  * not count. */
 int ch_text_has_control(const char *text, size_t len, int allow_breaks);
 
+/* Any bytes as one line of valid UTF-8, copied into pool: in place of every
+ * control character (U+0000..U+001F, U+007F..U+009F) and of every byte that is
+ * no UTF-8 stands "?". */
+const char *ch_text_clean(apr_pool_t *pool, const char *text, size_t len);
+
+/* A pattern of LIKE for everything that holds text, in which no character
+ * means anything but itself; NULL for NULL. */
+const char *ch_text_like(apr_pool_t *pool, const char *text);
+
 /* Bytes of the first `points` code points (all of it when shorter). */
 size_t ch_text_prefix(const char *text, size_t len, size_t points);
 

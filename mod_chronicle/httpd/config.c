@@ -19,6 +19,7 @@
 #define DB_WAIT_MS 1000
 #define JOB_WORKERS 2
 #define CACHE_SIZE (32 * 1024 * 1024)
+#define API_LOG_RATE 200
 #define DBD_MAX 10 /* mod_dbd's own default */
 
 /* --- create and merge ------------------------------------------------- */
@@ -231,6 +232,7 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
 
     conf->enabled = 1;
     conf->id = id;
+    conf->db_id = id;
     conf->jwt_keys = (const ch_secret_t *)(void *)settings->jwt->elts;
     conf->jwt_key_count = settings->jwt->nelts;
     ch_seal_derive(settings->refresh_secret,
@@ -257,6 +259,8 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
         settings->cache_size >= 0 ? settings->cache_size : CACHE_SIZE;
     conf->job_workers =
         settings->job_workers >= 0 ? settings->job_workers : JOB_WORKERS;
+    conf->api_log_rate =
+        settings->api_log_rate >= 0 ? settings->api_log_rate : API_LOG_RATE;
     fill_rates(conf, settings);
 }
 

@@ -16,6 +16,7 @@
     INT(db_wait_ms)                                                           \
     INT(job_workers)                                                          \
     INT(cache_size)                                                           \
+    INT(api_log_rate)                                                         \
     TEXT(refresh_secret)                                                      \
     TEXT(session_secret)                                                      \
     TEXT(frontend_url)                                                        \

@@ -61,6 +61,7 @@ void ch_dbpool_open(apr_pool_t *pool, server_rec *main_server)
             if (ch_config_of(other)->conf.db
                 && ch_config_dbd_owner(main_server, other) == owner) {
                 settings->conf.db = ch_config_of(other)->conf.db;
+                settings->conf.db_id = ch_config_of(other)->conf.db_id;
             }
         }
         if (!settings->conf.db) {

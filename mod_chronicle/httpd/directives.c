@@ -168,6 +168,18 @@ static const char *set_cache_size(cmd_parms *cmd, void *dir,
     return error ? error : set_size(cmd, dir, text);
 }
 
+static const char *set_log_rate(cmd_parms *cmd, void *dir, const char *text)
+{
+    char *end;
+    apr_int64_t rate = apr_strtoi64(text, &end, 10);
+
+    if (*end || end == text || rate < 0 || rate > 100000) {
+        return wrong(cmd, "must be 0 to 100000 rows per second");
+    }
+    *(int *)member_of(cmd) = (int)rate;
+    return NULL;
+}
+
 /* Length of the kid before a colon, 0 when there is none. */
 static size_t kid_length(const char *value)
 {
@@ -334,5 +346,8 @@ const command_rec ch_directives[] = {
                   SCOPE, "memory for answers that are kept, 0 for none"),
     AP_INIT_TAKE1("ChronicleJobWorkers", set_workers, AT(job_workers), SCOPE,
                   "background jobs that this server runs at a time"),
+    AP_INIT_TAKE1("ChronicleApiLogRate", set_log_rate, AT(api_log_rate),
+                  SCOPE, "requests per second that are kept in the API log; "
+                  "0: none"),
     { NULL }
 };

@@ -94,7 +94,8 @@ static ch_req_t *make_request(request_rec *r)
     rq->args = r->args;
     rq->in = r->headers_in;
     rq->out = r->headers_out;
-    rq->client_ip = r->useragent_ip;
+    rq->client_ip = apr_pstrmemdup(r->pool, r->useragent_ip,
+                                   strcspn(r->useragent_ip, "%"));
     rq->host = host ? host : "";
     rq->tls = ap_ssl_conn_is_ssl(r->connection);
     rq->body_size = body_size(r);
@@ -147,6 +148,7 @@ int ch_server_handle(request_rec *r)
     ch_counter_begin();
     walk(rq);
     set_notes(r, rq);
+    ch_logs_request(rq); /* whoever has the answer finds it in the log */
     ch_server_send(r, rq);
     index = rq->match.route
                 ? ch_router_index(rq->router, rq->match.route)

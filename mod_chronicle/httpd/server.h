@@ -55,6 +55,14 @@ void ch_server_log(server_rec *server, char level, int number,
 /* Sends rq->reply. */
 int ch_server_send(request_rec *r, ch_req_t *rq);
 
+/* --- logs.c ------------------------------------------------------------ */
+
+/* Has the API log written, in post_config. */
+void ch_logs_open(apr_pool_t *pconf, server_rec *main_server);
+
+/* Keeps a row of a request whose answer is made. */
+void ch_logs_request(const ch_req_t *rq);
+
 /* --- handler.c --------------------------------------------------------- */
 
 int ch_server_handle(request_rec *r);

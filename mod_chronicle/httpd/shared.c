@@ -10,6 +10,7 @@
 
 #include "base/seal.h"
 #include "httpd/server.h"
+#include "store/apilog.h"
 #include "store/bus.h"
 #include "store/cache.h"
 #include "store/counter.h"
@@ -108,6 +109,7 @@ static const struct {
     { ch_limit_size, open_limit },
     { ch_seat_size, ch_seat_open },
     { ch_counter_size, ch_counter_open },
+    { ch_apilog_size, ch_apilog_open },
     { ch_redis_size, ch_redis_open },
     { ch_background_size, ch_background_open },
     { ch_bus_size, open_bus },

@@ -60,6 +60,10 @@ int ch_db_statements(const ch_db_t *db)
 
 static char *quote_element(char *to, const char *text)
 {
+    if (!text) {
+        memcpy(to, "NULL", 4);
+        return to + 4;
+    }
     *to++ = '"';
     for (; *text; text++) {
         if (*text == '"' || *text == '\\') {
@@ -79,7 +83,9 @@ static const char *texts_literal(apr_pool_t *pool,
     int i;
 
     for (i = 0; i < texts->nelts; i++) {
-        size += 2 * strlen(APR_ARRAY_IDX(texts, i, const char *)) + 3;
+        const char *text = APR_ARRAY_IDX(texts, i, const char *);
+
+        size += text ? 2 * strlen(text) + 3 : sizeof("NULL,");
     }
     to = literal = apr_palloc(pool, size);
     *to++ = '{';
