@@ -4,8 +4,13 @@
 
 #include "web/field.h"
 
-extern const ch_fields_t ch_user_out;    /* user.c */
-extern const ch_fields_t ch_tokens_out;  /* auth.c */
-extern const ch_fields_t ch_revoked_out; /* auth.c */
+#define CH_TIER_COUNT 3
+
+extern const char *const ch_tier_names[CH_TIER_COUNT];
+
+extern const ch_fields_t ch_user_out;       /* account.c */
+extern const ch_fields_t ch_admin_user_out; /* account.c */
+extern const ch_fields_t ch_tokens_out;     /* auth.c */
+extern const ch_fields_t ch_revoked_out;    /* auth.c */
 
 #endif

@@ -111,6 +111,14 @@ int ch_req_is_null(const ch_req_t *rq, size_t offset);
          ? &((const T *)(rq)->body)->member                                   \
          : NULL)
 
+/* The same of parameters in the query: an empty one was not given. */
+int ch_req_query_given(const ch_req_t *rq, size_t offset);
+
+#define CH_QUERY_OPT(rq, T, member)                                           \
+    (ch_req_query_given(rq, offsetof(T, member))                              \
+         ? &((const T *)(rq)->query)->member                                  \
+         : NULL)
+
 /* A request header, NULL when absent. */
 const char *ch_req_header(const ch_req_t *rq, const char *name);
 

@@ -40,6 +40,13 @@ int ch_req_is_null(const ch_req_t *rq, size_t offset)
     return bit_of(rq, rq->nulls, offset);
 }
 
+int ch_req_query_given(const ch_req_t *rq, size_t offset)
+{
+    int index = ch_field_at(rq->route->query, offset);
+
+    return index >= 0 && (rq->query_given >> index & 1);
+}
+
 /* --- path ------------------------------------------------------------- */
 
 static void check_param(ch_req_t *rq, int index)
