@@ -174,7 +174,11 @@ static ch_err_t *end_old_cookie(ch_req_t *rq)
     if (!cookie) {
         return NULL;
     }
-    in.token_hash = ch_session_cookie_hash(rq, cookie);
+    in = (sql_auth_revoke_cookie_t){
+        .token_hash = ch_session_cookie_hash(rq, cookie),
+        .ip = rq->client_ip,
+        .request_id = rq->request_id,
+    };
     err = sql_auth_revoke_cookie(rq->db, &in, &rows);
     if (!err && ch_rows_count(rows)) {
         ch_session_forget(rq, ch_rows_text(rows, 0, "id"));
@@ -195,22 +199,40 @@ static ch_err_t *reply_account(ch_req_t *rq, const ch_session_t *session,
     return ch_reply_end(rq, message);
 }
 
-static ch_err_t *audit_failure(ch_req_t *rq, const char *email)
+/* Nobody acted who is known; the target is the account, if there is one. The
+ * work is the same either way. */
+static ch_err_t *audit_failure(ch_req_t *rq, const char *email,
+                               const ch_rows_t *found)
 {
+    int there = ch_rows_count(found) > 0;
     ch_buf_t *details = ch_buf_make(rq->pool, 512, 4096);
     sql_auth_audit_t in = {
         .action = "auth.login_failed",
-        .target_type = "user",
+        .target_type = there ? "user" : NULL,
+        .target_id = there ? ch_rows_text(found, 0, "id") : NULL,
         .ip = rq->client_ip,
         .request_id = rq->request_id,
     };
 
     CH_BUF_LIT(details, "{\"email\":");
     ch_jsonw_cstr(details, email);
+    CH_BUF_LIT(details, ",\"reason\":");
+    ch_jsonw_cstr(details, !there ? "unknown"
+                           : ch_rows_bool(found, 0, "is_active")
+                               ? "password"
+                               : "inactive");
     ch_buf_putc(details, '}');
     in.details = ch_buf_cstr(details);
     ch_counter_auth_failure(CH_AUTH_BAD_LOGIN);
     return sql_auth_audit(rq->db, &in);
+}
+
+static ch_err_t *refuse_login(ch_req_t *rq, const char *email,
+                              const ch_rows_t *found)
+{
+    ch_err_t *err = audit_failure(rq, email, found);
+
+    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
 }
 
 /* --- register, login -------------------------------------------------- */
@@ -280,8 +302,7 @@ static ch_err_t *check_login(ch_req_t *rq, const account_in_t *in,
     if (good && ch_rows_bool(*found, 0, "is_active")) {
         return NULL;
     }
-    err = audit_failure(rq, in->email);
-    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+    return refuse_login(rq, in->email, *found);
 }
 
 static ch_err_t *login(ch_req_t *rq)
@@ -316,7 +337,7 @@ static ch_err_t *login(ch_req_t *rq)
         return err;
     }
     if (!ch_rows_count(rows)) { /* changed while we hashed */
-        return ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+        return refuse_login(rq, in->email, found);
     }
     return reply_account(rq, &session, rows, "Logged in");
 }

@@ -123,6 +123,8 @@ static ch_err_t *end_reused(ch_req_t *rq, const ch_refresh_t *token,
         .user_id = ch_rows_text(session, 0, "user_id"),
         .ip = rq->client_ip,
         .request_id = rq->request_id,
+        .presented = token->counter,
+        .newest = ch_rows_int(session, 0, "refresh_counter"),
     };
     ch_err_t *err = sql_auth_reuse(rq->db, &in);
 
@@ -214,14 +216,6 @@ static ch_err_t *refresh(ch_req_t *rq)
 
 /* --- logout ----------------------------------------------------------- */
 
-static ch_err_t *reply_revoked(ch_req_t *rq, apr_int64_t count,
-                               const char *message)
-{
-    ch_buf_printf(ch_reply_begin(rq, 64),
-                  "{\"revokedSessions\":%" APR_INT64_T_FMT "}", count);
-    return ch_reply_end(rq, message);
-}
-
 /* Who logs out: the caller, else whom the refresh token in the body names. */
 static ch_err_t *who_leaves(ch_req_t *rq, sql_session_revoke_t *row)
 {
@@ -259,11 +253,11 @@ static ch_err_t *logout(ch_req_t *rq)
         .ip = rq->client_ip,
         .request_id = rq->request_id,
     };
-    apr_int64_t count = 0;
+    ch_rows_t *rows;
     ch_err_t *err = who_leaves(rq, &row);
 
     if (!err) {
-        err = sql_session_revoke(rq->db, &row, &count);
+        err = sql_session_revoke(rq->db, &row, &rows);
     }
     if (err) {
         return err;
@@ -277,7 +271,7 @@ static ch_err_t *logout(ch_req_t *rq)
     if (ch_req_cookie(rq, CH_SESSION_COOKIE)) {
         ch_session_clear_cookies(rq);
     }
-    return reply_revoked(rq, count, "Logged out");
+    return ch_reply_row(rq, rows, "Logged out");
 }
 
 /* --- routes ----------------------------------------------------------- */

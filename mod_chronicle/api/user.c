@@ -327,13 +327,13 @@ static ch_err_t *delete_session(ch_req_t *rq)
         .ip = rq->client_ip,
         .request_id = rq->request_id,
     };
-    apr_int64_t count = 0;
-    ch_err_t *err = sql_session_revoke(rq->db, &in, &count);
+    ch_rows_t *rows;
+    ch_err_t *err = sql_session_revoke(rq->db, &in, &rows);
 
     if (err) {
         return err;
     }
-    if (!count) {
+    if (!ch_rows_int(rows, 0, "revoked")) {
         return ch_err_make(rq->pool, CH_E_SESSION_NOT_FOUND, NULL);
     }
     ch_session_forget(rq, id);

@@ -5,6 +5,11 @@ CASE WHEN u.ai_period < date_trunc('month', now() AT TIME ZONE 'UTC')::date
      THEN 0 ELSE u.ai_tokens_used END AS ai_tokens_used,
 u.ai_tokens_limit, u.last_login_at, u.created_at, u.updated_at, u.version
 
+-- An address that makes its account the administrator's leaves a trace of it.
+-- fragment: role_change
+CASE WHEN role_was = role THEN '{}' ELSE jsonb_build_object(
+    'role', jsonb_build_object('from', role_was, 'to', role)) END
+
 -- name: auth_register :one (id uuid, email text, password_hash text,
 --   full_name text?, folder_id uuid, verify_hash text, mail_subject text,
 --   mail_text text, session_id uuid, kind text, token_hash text,
@@ -34,8 +39,9 @@ session AS (
            $16, $17, $18, $14::timestamptz + interval '30 days' FROM u),
 logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    SELECT {{new_id}}, id, 'auth.register', 'user', id, $17, $19 FROM u)
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, id, 'auth.register', 'user', id, $17, $19,
+           jsonb_build_object('sessionId', $9, 'kind', $10) FROM u)
 SELECT {{user_columns}} FROM u;
 
 -- name: auth_find :one (email text)
@@ -60,15 +66,23 @@ session AS (
            $11, $12, $13, $9::timestamptz + interval '30 days' FROM u),
 logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    SELECT {{new_id}}, id, 'auth.login', 'session', $4, $12, $14 FROM u)
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, id, 'auth.login', 'session', $4, $12, $14,
+           jsonb_build_object('kind', $5) FROM u)
 SELECT {{user_columns}} FROM u;
 
--- name: auth_revoke_cookie :one (token_hash text)
+-- name: auth_revoke_cookie :one (token_hash text, ip inet?, request_id text)
 -- Ends the session of a cookie that is being replaced.
-UPDATE sessions SET revoked_at = now()
-WHERE token_hash = $1 AND kind = 'cookie' AND revoked_at IS NULL
-RETURNING id;
+WITH ended AS (
+    UPDATE sessions SET revoked_at = now()
+    WHERE token_hash = $1 AND kind = 'cookie' AND revoked_at IS NULL
+    RETURNING id, user_id, expires_at),
+logged AS (
+    INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, user_id, 'session.revoke', 'session', id, $2, $3,
+           '{"reason": "replaced"}' FROM ended WHERE expires_at > now())
+SELECT id FROM ended;
 
 -- name: auth_audit :exec (actor_id uuid?, action text, target_type text?,
 --   target_id uuid?, ip inet?, request_id text, details json)
@@ -77,12 +91,14 @@ INSERT INTO audit_logs (id, actor_id, action, target_type, target_id, ip_address
                         request_id, details)
 VALUES ({{new_id}}, $1, $2, $3, $4, $5, $6, $7);
 
--- name: auth_reuse :exec (id uuid, user_id uuid, ip inet?, request_id text)
+-- name: auth_reuse :exec (id uuid, user_id uuid, ip inet?, request_id text,
+--   presented int, newest int)
 -- An old refresh token came back: the session ends.
 WITH logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    VALUES ({{new_id}}, $2, 'auth.refresh_reuse', 'session', $1, $3, $4))
+                            ip_address, request_id, details)
+    VALUES ({{new_id}}, $2, 'auth.refresh_reuse', 'session', $1, $3, $4,
+            jsonb_build_object('presented', $5, 'newest', $6)))
 UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
 
 -- name: auth_password :one (id uuid)
@@ -106,8 +122,10 @@ links AS (
     WHERE r.user_id = u.id AND NOT r.used),
 logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    SELECT {{new_id}}, id, 'auth.password_change', 'user', id, $5, $6 FROM u)
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, id, 'auth.password_change', 'user', id, $5, $6,
+           jsonb_build_object('revokedSessions', (SELECT count(*) FROM ended))
+    FROM u)
 SELECT (SELECT count(*) FROM ended) AS revoked FROM u;
 
 -- name: auth_forgot :exec (email text, token_hash text, mail_subject text,
@@ -138,21 +156,34 @@ WHERE r.token = $1;
 WITH link AS (
     UPDATE password_resets SET used = true
     WHERE token = $1 AND NOT used AND expires_at > now() RETURNING user_id),
+was AS (
+    SELECT users.id, role, email_verified FROM users, link
+    WHERE users.id = link.user_id FOR NO KEY UPDATE OF users),
 u AS (
     UPDATE users SET password_hash = $2, email_verified = true,
-        role = CASE WHEN email = $3 THEN 'admin' ELSE role END,
+        role = CASE WHEN email = $3 THEN 'admin' ELSE users.role END,
         version = version
-            + CASE WHEN email_verified AND (email = $3) IS NOT TRUE
+            + CASE WHEN users.email_verified AND (email = $3) IS NOT TRUE
                    THEN 0 ELSE 1 END,
         updated_at = now()
-    FROM link WHERE users.id = link.user_id RETURNING users.id),
+    FROM was WHERE users.id = was.id
+    RETURNING users.id, was.role AS role_was, users.role,
+              was.email_verified AS verified_was),
 ended AS (
     UPDATE sessions s SET revoked_at = now() FROM u
-    WHERE s.user_id = u.id AND s.revoked_at IS NULL),
+    WHERE s.user_id = u.id AND s.revoked_at IS NULL
+    RETURNING s.expires_at),
 logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    SELECT {{new_id}}, id, 'auth.password_reset', 'user', id, $4, $5 FROM u)
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, id, 'auth.password_reset', 'user', id, $4, $5,
+           jsonb_build_object('revokedSessions', (SELECT count(*) FROM ended
+                                                  WHERE expires_at > now()))
+    FROM u
+    UNION ALL
+    SELECT {{new_id}}, id, 'auth.email_verified', 'user', id, $4, $5,
+           {{role_change}} FROM u
+    WHERE NOT verified_was OR role_was <> role)
 SELECT id FROM u;
 
 -- name: auth_verify_email :one (token_hash text, admin_email text?, ip inet?,
@@ -164,16 +195,19 @@ WITH link AS (
 spent AS (
     DELETE FROM email_verifications v USING link
     WHERE v.user_id = link.user_id AND link.live),
+was AS (
+    SELECT users.id, role AS role_was FROM users, link
+    WHERE users.id = link.user_id AND link.live FOR NO KEY UPDATE OF users),
 u AS (
     UPDATE users SET email_verified = true,
         role = CASE WHEN email = $2 THEN 'admin' ELSE role END,
         version = version + 1, updated_at = now()
-    FROM link WHERE users.id = link.user_id AND link.live
-    RETURNING users.*),
+    FROM was WHERE users.id = was.id RETURNING users.*, role_was),
 logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    SELECT {{new_id}}, id, 'auth.email_verified', 'user', id, $3, $4 FROM u)
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, id, 'auth.email_verified', 'user', id, $3, $4,
+           {{role_change}} FROM u)
 SELECT CASE WHEN NOT link.live THEN 'TOKEN_EXPIRED' END AS fault,
        {{user_columns}}
 FROM link LEFT JOIN u ON true;
@@ -196,7 +230,13 @@ SELECT CASE WHEN email_verified THEN 'ALREADY_VERIFIED' END AS fault FROM u;
 
 -- name: security_event_add :exec (type text, ip inet?, user_id uuid?,
 --   path text, pattern text, request_id text)
--- A suspicious request.
-INSERT INTO security_events (id, type, ip_address, user_id, path, pattern,
-                             request_id)
-VALUES ({{new_id}}, $1, $2, $3, $4, $5, $6);
+-- A suspicious request; the audit row leads to the event.
+WITH event AS (
+    INSERT INTO security_events (id, type, ip_address, user_id, path, pattern,
+                                 request_id)
+    VALUES ({{new_id}}, $1, $2, $3, $4, $5, $6) RETURNING id)
+INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
+                        ip_address, request_id, details)
+SELECT {{new_id}}, $3, 'security.violation', 'security_event', id, $2, $6,
+       jsonb_build_object('type', $1, 'path', $4, 'pattern', $5)
+FROM event;

@@ -62,16 +62,25 @@ SET refresh_counter = refresh_counter + 1,
     device_name = coalesce($3, device_name)
 WHERE id = $1;
 
--- name: session_revoke :count (user_id uuid, id uuid, everything bool,
+-- name: session_revoke :one (user_id uuid, id uuid, everything bool,
 --   action text, ip inet?, request_id text?)
--- Revokes one live session of a user, or all of them, with an audit row.
-WITH logged AS (
+-- Revokes one live session of a user, or all of them. What ended nothing
+-- leaves no audit row.
+WITH ended AS (
+    UPDATE sessions SET revoked_at = now()
+    WHERE user_id = $1 AND (id = $2 OR $3)
+      AND revoked_at IS NULL AND expires_at > now()
+    RETURNING id),
+total AS (SELECT count(*) AS revoked FROM ended),
+logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    VALUES ({{new_id}}, $1, $4, 'session', $2, $5, $6))
-UPDATE sessions SET revoked_at = now()
-WHERE user_id = $1 AND (id = $2 OR $3)
-  AND revoked_at IS NULL AND expires_at > now();
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, $1, $4, 'session', $2, $5, $6,
+           CASE WHEN $3 THEN jsonb_build_object(
+               'allDevices', true, 'revokedSessions', revoked)
+           ELSE '{}' END
+    FROM total WHERE revoked > 0)
+SELECT revoked FROM total;
 
 -- name: session_page :many (user_id uuid, current uuid, want_total bool,
 --   fetch int, skip int)

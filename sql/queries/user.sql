@@ -25,8 +25,14 @@ done AS (
     RETURNING users.*),
 logged AS (
     INSERT INTO audit_logs (id, actor_id, action, target_type, target_id,
-                            ip_address, request_id)
-    SELECT {{new_id}}, id, 'user.update', 'user', id, $7, $8 FROM done),
+                            ip_address, request_id, details)
+    SELECT {{new_id}}, done.id, 'user.update', 'user', done.id, $7, $8,
+           jsonb_build_object('changed', array_remove(ARRAY[
+               CASE WHEN done.full_name IS DISTINCT FROM cur.full_name
+                    THEN 'fullName' END,
+               CASE WHEN done.avatar_url IS DISTINCT FROM cur.avatar_url
+                    THEN 'avatarUrl' END], NULL))
+    FROM done, cur),
 u AS (SELECT * FROM done
       UNION ALL
       SELECT * FROM cur WHERE NOT EXISTS (SELECT 1 FROM done))
