@@ -25,6 +25,14 @@ export async function newUser(server, fields = {}) {
   return clientFrom(server, res, password);
 }
 
+/** A user whom the database has made something else before anybody asked for it. */
+export async function newRole(server, role) {
+  const client = await newUser(server);
+  await server.sql('UPDATE users SET role = $2 WHERE id = $1', [client.user.id, role]);
+  return client;
+}
+export const newAdmin = (server) => newRole(server, 'admin');
+
 export async function login(server, { email, password }, fields = {}, via = server.anon) {
   const res = await via.post('/auth/login', { email, password, ...fields });
   assert.equal(res.status, 200, res.text);

@@ -46,6 +46,7 @@ const VERSIONED = new Set([
   '/api/v1/user/settings',
   '/api/v1/folders/{id}',
   '/api/v1/notes/{id}',
+  '/api/v1/admin/users/{id}',
 ]);
 const ROOT_DOCUMENTS = /^\/(api\/v1\/|api\/)?(health|metrics|api-docs|docs|openapi\.json)(\/|$)/;
 
