@@ -25,6 +25,7 @@
 #define LOOK_EVERY (APR_USEC_PER_SEC / 10)
 #define WAIT_MS 100 /* a stopping child waits that long for its roles */
 #define JOBS_EVERY apr_time_from_sec(1)
+#define LOGS_EVERY (APR_USEC_PER_SEC / 2)
 #define ROLES_MAX 128
 #define STALE apr_time_from_sec(5) /* a pid may be given to somebody else */
 
@@ -173,6 +174,21 @@ static void run_jobs(role_t *role)
     }
 }
 
+/* --- API log ---------------------------------------------------------- */
+
+static void write_logs(role_t *role)
+{
+    apr_time_t next = 0;
+
+    while (!is_stopping(NULL)) {
+        if (apr_time_now() >= next) {
+            ch_logs_write(role->server, role->pool);
+            next = apr_time_now() + LOGS_EVERY;
+        }
+        apr_sleep(WAIT_MS * 1000);
+    }
+}
+
 /* --- bus -------------------------------------------------------------- */
 
 static ch_bus_conf_t bus_conf(role_t *role)
@@ -235,6 +251,7 @@ static void add_site(apr_pool_t *pool, server_rec *server)
     if (conf->site >= 0 && conf->redis_url) {
         add_role(server, "redis", listen_to_redis);
     }
+    add_role(server, "logs", write_logs);
     for (n = 1; n <= conf->job_workers; n++) {
         add_role(server, apr_psprintf(pool, "jobs-%d-%d", conf->id, n),
                  run_jobs);

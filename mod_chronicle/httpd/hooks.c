@@ -90,6 +90,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     }
     ch_dbpool_open(pchild, main_server);
     ch_redispool_open(pchild, main_server);
+    ch_logs_begin(pchild, main_server); /* ends after the roles */
     ch_known_open(pchild);
     if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,

@@ -1,17 +1,17 @@
-/* The API log: what was answered goes into the ring, and mod_watchdog's thread
- * of one child takes it from there to the database. */
+/* The API log: what was answered goes into the ring; a role of one child
+ * (background.c) takes it from there to the database. */
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include <httpd.h>
+#include <ap_mpm.h>
 #include <http_config.h>
 #include <http_log.h>
-#include <mod_watchdog.h>
 
 #include "httpd/server.h"
 #include "store/apilog.h"
 
-#define WATCHDOG "_chronicle_log_"
-#define INTERVAL (APR_USEC_PER_SEC / 2)
 #define BATCHES 16 /* statements of one turn */
 
 static const char *user_of(const ch_req_t *rq)
@@ -63,26 +63,27 @@ void ch_logs_request(const ch_req_t *rq)
 /* Says once that the database is away and once that it is back. */
 static void tell(server_rec *server, const ch_err_t *err, int moved)
 {
-    static int away;
+    int away = err && err->code == CH_E_DATABASE_ERROR;
 
-    if (err && err->code != CH_E_DATABASE_ERROR) {
+    if (err && !away) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, server,
                      "CH1052: %d rows of the API log were refused: %s", moved,
                      err->cause);
     }
-    else if (err && !away) {
-        away = 1;
+    if ((!away && !moved) || !ch_apilog_note_away(away)) {
+        return;
+    }
+    if (away) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
                      "CH1050: the API log waits: %s", err->cause);
     }
-    else if (!err && moved && away) {
-        away = 0;
+    else {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, server,
                      "CH1051: the API log is written again");
     }
 }
 
-static void drain_one(server_rec *server, apr_pool_t *parent)
+void ch_logs_write(server_rec *server, apr_pool_t *parent)
 {
     const ch_conf_t *conf = &ch_config_of(server)->conf;
     ch_err_t *err = NULL;
@@ -99,59 +100,32 @@ static void drain_one(server_rec *server, apr_pool_t *parent)
     }
 }
 
-static void drain_all(server_rec *main_server, apr_pool_t *pool)
+/* Before a child closes its connections: what it has answered to the end is
+ * written, unless that would keep it from going. prefork's children end inside
+ * of a signal handler. */
+static apr_status_t end_child(void *main_server)
 {
     server_rec *server;
+    apr_pool_t *pool;
+    int threaded = 0;
 
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    if (!threaded || ch_apilog_is_away()) {
+        return APR_SUCCESS;
+    }
+    apr_pool_create(&pool, NULL);
     for (server = main_server; server; server = server->next) {
         const ch_conf_t *conf = &ch_config_of(server)->conf;
 
         if (conf->enabled && conf->db && conf->db_id == conf->id) {
-            drain_one(server, pool);
+            ch_logs_write(server, pool);
         }
     }
-}
-
-static apr_status_t step(int state, void *data, apr_pool_t *pool)
-{
-    if (state == AP_WATCHDOG_STATE_RUNNING) {
-        drain_all(data, pool);
-    }
+    apr_pool_destroy(pool);
     return APR_SUCCESS;
 }
 
-static int any_logs(server_rec *server)
+void ch_logs_begin(apr_pool_t *pchild, server_rec *main_server)
 {
-    for (; server; server = server->next) {
-        const ch_conf_t *conf = &ch_config_of(server)->conf;
-
-        if (conf->enabled && conf->api_log_rate) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-void ch_logs_open(apr_pool_t *pconf, server_rec *main_server)
-{
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get =
-        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add =
-        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
-    ap_watchdog_t *watchdog;
-    apr_status_t rv = APR_ENOTIMPL;
-
-    if (!any_logs(main_server)) {
-        return;
-    }
-    if (get && add) {
-        rv = get(&watchdog, WATCHDOG, 0, 1, pconf);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = add(watchdog, INTERVAL, main_server, step);
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, main_server,
-                     "CH1053: no API log is written: it needs mod_watchdog");
-    }
+    apr_pool_pre_cleanup_register(pchild, main_server, end_child);
 }

@@ -57,11 +57,15 @@ int ch_server_send(request_rec *r, ch_req_t *rq);
 
 /* --- logs.c ------------------------------------------------------------ */
 
-/* Has the API log written, in post_config. */
-void ch_logs_open(apr_pool_t *pconf, server_rec *main_server);
-
 /* Keeps a row of a request whose answer is made. */
 void ch_logs_request(const ch_req_t *rq);
+
+/* Writes the rows of a server's database that wait. */
+void ch_logs_write(server_rec *server, apr_pool_t *pool);
+
+/* In each child after ch_dbpool_open: when pchild goes, what waits is written
+ * once more. */
+void ch_logs_begin(apr_pool_t *pchild, server_rec *main_server);
 
 /* --- handler.c --------------------------------------------------------- */
 

@@ -64,6 +64,7 @@ typedef struct {
 typedef struct {
     apr_uint64_t next; /* number of the next row */
     apr_uint64_t seed;
+    apr_uint64_t away;
     apr_uint64_t dropped[CH_APILOG__COUNT];
     apr_uint64_t usual[SERVERS];   /* budgets: second and count */
     apr_uint64_t trouble[SERVERS]; /* the same */
@@ -210,12 +211,28 @@ typedef struct {
     apr_array_header_t *text[TEXT_COUNT];
 } batch_t;
 
+int ch_apilog_note_away(int away)
+{
+    return ring
+           && __atomic_exchange_n(&ring->away, !!away, __ATOMIC_ACQ_REL)
+                  != (apr_uint64_t)!!away;
+}
+
+int ch_apilog_is_away(void)
+{
+    return ring && load(&ring->away);
+}
+
+static int is_gone(pid_t pid)
+{
+    return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
 /* A slot whose writer died is free again. A pid that was given to another
  * process keeps it taken until that one is gone, too. */
 static void reclaim(apr_uint64_t *state, apr_uint64_t seen)
 {
-    if (kill((pid_t)(seen >> 2), 0) < 0 && errno == ESRCH
-        && swap(state, seen, FREE)) {
+    if (is_gone((pid_t)(seen >> 2)) && swap(state, seen, FREE)) {
         drop(CH_APILOG_LOST, 1);
     }
 }

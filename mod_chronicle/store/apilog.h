@@ -61,6 +61,11 @@ void ch_apilog_put(const ch_apilog_t *row, const ch_apilog_to_t *to);
 ch_err_t *ch_apilog_drain(ch_db_t *db, apr_pool_t *pool, int database,
                           int *moved);
 
+/* Notes whether rows wait for a database; 1 when that is news, to one of all
+ * processes. */
+int ch_apilog_note_away(int away);
+int ch_apilog_is_away(void);
+
 apr_uint64_t ch_apilog_dropped(ch_apilog_drop_e reason);
 
 #endif
