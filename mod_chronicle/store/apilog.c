@@ -354,7 +354,8 @@ static void read_slot(batch_t *batch, int place, int database)
     }
 }
 
-/* The oldest rows first, which lie where the next one would go. */
+/* The oldest rows first, which lie where the next one would go, unless the
+ * ring was full. */
 static batch_t *collect(apr_pool_t *pool, int database)
 {
     apr_uint64_t first = load(&ring->next);

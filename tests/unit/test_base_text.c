@@ -383,10 +383,58 @@ START_TEST(url_of_the_longest_size)
 }
 END_TEST
 
+static const struct {
+    const char *in;
+    const char *clean;
+    const char *like;
+} lines[] = {
+    { "", "", "%%" },
+    { "plain", "plain", "%plain%" },
+    { "50%_\\", "50%_\\", "%50\\%\\_\\\\%" },
+    { "\x01\x1F \x7F", "?? ?", "%\x01\x1F \x7F%" },
+    { "\xC2\x80\xC2\x9F\xC2\xA0", "????\xC2\xA0",
+      "%\xC2\x80\xC2\x9F\xC2\xA0%" },
+    { "\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80", "%\xF0\x9F\x98\x80%" },
+    { "a\xE2\x82", "a??", "%a\xE2\x82%" },
+    { "\xFF\xC0\x80z", "???z", "%\xFF\xC0\x80z%" },
+};
+
+START_TEST(clean_lines)
+{
+    size_t len = strlen(lines[_i].in);
+    const char *copy = ch_check_copy(lines[_i].in, len);
+
+    ck_assert_str_eq(ch_text_clean(pool, copy, len), lines[_i].clean);
+    ck_assert_str_eq(ch_text_like(pool, lines[_i].in), lines[_i].like);
+}
+END_TEST
+
+START_TEST(clean_anything)
+{
+    static const char nul[] = "a\0b";
+    char bytes[3];
+    unsigned i;
+
+    ck_assert_ptr_null(ch_text_like(pool, NULL));
+    ck_assert_str_eq(ch_text_clean(pool, nul, 3), "a?b");
+    for (i = 0; i < 1u << 16; i++) {
+        const char *clean;
+
+        bytes[0] = (char)(i >> 8);
+        bytes[1] = (char)i;
+        clean = ch_text_clean(pool, bytes, 2);
+        ck_assert_uint_eq(strlen(clean), 2);
+        ck_assert_int_eq(ch_text_valid(clean, 2), 1);
+        ck_assert_int_eq(ch_text_has_control(clean, 2, 0), 0);
+    }
+}
+END_TEST
+
 CH_SUITE_MAIN("base/text", CH_ONCE(every_code_point),
               CH_EACH(refuses_broken_utf8, invalid),
               CH_ONCE(finds_a_broken_byte_anywhere), CH_ONCE(counts_and_cuts),
               CH_EACH(trim, trims), CH_ONCE(control), CH_EACH(lower, lowers),
               CH_ONCE(lower_of_what_grows_most), CH_ONCE(ascii_lower),
               CH_EACH(email, emails), CH_EACH(url, urls),
-              CH_ONCE(url_of_the_longest_size))
+              CH_ONCE(url_of_the_longest_size),
+              CH_EACH(clean_lines, lines), CH_ONCE(clean_anything))

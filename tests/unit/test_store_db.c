@@ -178,6 +178,23 @@ START_TEST(lists_of_texts)
 }
 END_TEST
 
+/* An element that is NULL is no word. */
+START_TEST(lists_with_nulls)
+{
+    ch_db_t *db = ch_door_make();
+    apr_array_header_t *list = apr_array_make(pool, 4, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < 5; i++) {
+        APR_ARRAY_PUSH(list, const char *) = i % 2 ? "NULL" : NULL;
+    }
+    ck_assert_str_eq(select_one(db, "array_to_string($1, ',', '-')",
+                                CH_OID_TEXTS,
+                                (ch_param_t)CH_P_TEXTS(list)),
+                     "-,NULL,-,NULL,-");
+}
+END_TEST
+
 START_TEST(lists_of_numbers)
 {
     apr_array_header_t *list = apr_array_make(pool, 1, sizeof(apr_int64_t));
@@ -437,7 +454,8 @@ END_TEST
 
 CH_POSTGRES_MAIN("store/db", CH_ONCE(text_parameters), CH_ONCE(long_texts),
                  CH_ONCE(other_texts), CH_ONCE(numbers), CH_ONCE(truth),
-                 CH_ONCE(lists_of_texts), CH_ONCE(lists_of_numbers),
+                 CH_ONCE(lists_of_texts),
+                 CH_ONCE(lists_with_nulls), CH_ONCE(lists_of_numbers),
                  CH_ONCE(bytes), CH_ONCE(rows_and_cells),
                  CH_ONCE(rows_outlive_the_connection), CH_ONCE(counts),
                  CH_ONCE(states_become_codes), CH_ONCE(a_bad_statement))
