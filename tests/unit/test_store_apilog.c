@@ -120,7 +120,6 @@ START_TEST(before_open)
     ch_apilog_put(&usual, &anywhere);
     ck_result(ch_apilog_drain(NULL, pool, 1, &moved), "");
     ck_assert_int_eq(moved, 0);
-    ck_assert_int_eq(ch_apilog_turn_take(0), 0);
     ck_assert_int_eq(ch_apilog_note_away(1), 0);
     ck_dropped(0, 0, 0);
 }
@@ -498,36 +497,6 @@ START_TEST(around_the_dead)
 }
 END_TEST
 
-/* --- turns ---------------------------------------------------------------- */
-
-START_TEST(turns)
-{
-    int *step = shared(sizeof(int));
-    pid_t pid;
-    int status;
-
-    open_ring();
-    pid = fork();
-    if (pid == 0) {
-        __atomic_store_n(step, ch_apilog_turn_take(0), __ATOMIC_RELEASE);
-        pause();
-    }
-    while (!__atomic_load_n(step, __ATOMIC_ACQUIRE)) {
-        sched_yield();
-    }
-    ck_assert_int_eq(ch_apilog_turn_take(0), 0); /* his */
-    kill(pid, SIGKILL);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_int_eq(ch_apilog_turn_take(APR_USEC_PER_SEC), 1);
-    ch_apilog_turn_give();
-    ck_assert_int_eq(ch_apilog_turn_take(APR_USEC_PER_SEC), 0);
-    ck_assert_int_eq(ch_apilog_turn_take(0), 1);
-    ch_apilog_turn_give();
-    usleep(60 * 1000);
-    ck_assert_int_eq(ch_apilog_turn_take(50 * 1000), 1);
-}
-END_TEST
-
 /* --- many at once --------------------------------------------------------- */
 
 #define WRITERS 6
@@ -590,7 +559,7 @@ static void ck_rows_whole(void)
                      "0");
 }
 
-/* Two take out at the same time, as after a turn that took too long. */
+/* Two take out at the same time. */
 START_TEST(threads)
 {
     apr_thread_t *all[WRITERS + 2];
@@ -660,4 +629,4 @@ CH_POSTGRES_MAIN("store/apilog", CH_ONCE(before_open), CH_ONCE(whole_row),
                  CH_ONCE(batches), CH_ONCE(databases), CH_ONCE(away),
                  CH_ONCE(refused), CH_ONCE(written_twice), CH_ONCE(ids),
                  CH_ONCE(dead_writers), CH_ONCE(around_the_dead),
-                 CH_ONCE(turns), CH_ONCE(threads), CH_ONCE(processes))
+                 CH_ONCE(threads), CH_ONCE(processes))
