@@ -156,7 +156,7 @@ static ch_err_t *update_user(ch_req_t *rq)
     ch_err_t *err = sql_admin_user_update(rq->db, &in, &rows);
 
     if (!err) { /* done or refused: nothing old must be believed */
-        ch_session_forget_user(in.id);
+        ch_session_forget_user(rq, in.id);
     }
     return ch_reply_found(rq, err, rows, CH_E_USER_NOT_FOUND, "User updated");
 }

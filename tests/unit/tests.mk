@@ -21,6 +21,7 @@ chronicle_unit_tests = \
 	tests/unit/test_base_text \
 	tests/unit/test_base_uuid \
 	tests/unit/test_store_apilog \
+	tests/unit/test_store_apilog_many \
 	tests/unit/test_store_counter \
 	tests/unit/test_store_db \
 	tests/unit/test_store_db_batch \
