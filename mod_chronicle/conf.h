@@ -72,6 +72,7 @@ struct ch_conf_t {
     const char *metrics_token;         /* NULL = open */
     const char *docs_dir;              /* Swagger UI's files */
     int require_verified_email;
+    int trust_remote_user;
     int db_wait_ms;
     int job_workers; /* runners of jobs in this server */
     int cache_size;  /* bytes, of the whole server */

@@ -18,13 +18,19 @@ chronicle_core_sources = \
 	mod_chronicle/api/root.c \
 	mod_chronicle/api/upkeep.c \
 	mod_chronicle/api/user.c \
+	mod_chronicle/auth/basic.c \
+	mod_chronicle/auth/email.c \
 	mod_chronicle/auth/identify.c \
 	mod_chronicle/auth/jwt.c \
 	mod_chronicle/auth/known.c \
 	mod_chronicle/auth/password.c \
 	mod_chronicle/auth/permit.c \
+	mod_chronicle/auth/proof.c \
 	mod_chronicle/auth/refresh.c \
+	mod_chronicle/auth/remote.c \
+	mod_chronicle/auth/role.c \
 	mod_chronicle/auth/session.c \
+	mod_chronicle/base/budget.c \
 	mod_chronicle/base/buf.c \
 	mod_chronicle/base/charref.c \
 	mod_chronicle/base/clock.c \
@@ -76,6 +82,8 @@ chronicle_core_sources = \
 
 # The module record and the room that faces httpd.
 chronicle_httpd_sources = \
+	mod_chronicle/httpd/authn.c \
+	mod_chronicle/httpd/authz.c \
 	mod_chronicle/httpd/background.c \
 	mod_chronicle/httpd/config.c \
 	mod_chronicle/httpd/dbpool.c \
@@ -97,10 +105,13 @@ chronicle_headers = \
 	mod_chronicle/api/root.h \
 	mod_chronicle/api/upkeep.h \
 	mod_chronicle/auth/auth.h \
+	mod_chronicle/auth/email.h \
 	mod_chronicle/auth/jwt.h \
 	mod_chronicle/auth/known.h \
 	mod_chronicle/auth/password.h \
+	mod_chronicle/auth/proof.h \
 	mod_chronicle/auth/refresh.h \
+	mod_chronicle/base/budget.h \
 	mod_chronicle/base/buf.h \
 	mod_chronicle/base/charref.h \
 	mod_chronicle/base/charref_names.h \

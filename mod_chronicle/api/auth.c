@@ -199,42 +199,6 @@ static ch_err_t *reply_account(ch_req_t *rq, const ch_session_t *session,
     return ch_reply_end(rq, message);
 }
 
-/* Nobody acted who is known; the target is the account, if there is one. The
- * work is the same either way. */
-static ch_err_t *audit_failure(ch_req_t *rq, const char *email,
-                               const ch_rows_t *found)
-{
-    int there = ch_rows_count(found) > 0;
-    ch_buf_t *details = ch_buf_make(rq->pool, 512, 4096);
-    sql_auth_audit_t in = {
-        .action = "auth.login_failed",
-        .target_type = there ? "user" : NULL,
-        .target_id = there ? ch_rows_text(found, 0, "id") : NULL,
-        .ip = rq->client_ip,
-        .request_id = rq->request_id,
-    };
-
-    CH_BUF_LIT(details, "{\"email\":");
-    ch_jsonw_cstr(details, email);
-    CH_BUF_LIT(details, ",\"reason\":");
-    ch_jsonw_cstr(details, !there ? "unknown"
-                           : ch_rows_bool(found, 0, "is_active")
-                               ? "password"
-                               : "inactive");
-    ch_buf_putc(details, '}');
-    in.details = ch_buf_cstr(details);
-    ch_counter_auth_failure(CH_AUTH_BAD_LOGIN);
-    return sql_auth_audit(rq->db, &in);
-}
-
-static ch_err_t *refuse_login(ch_req_t *rq, const char *email,
-                              const ch_rows_t *found)
-{
-    ch_err_t *err = audit_failure(rq, email, found);
-
-    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
-}
-
 /* --- register, login -------------------------------------------------- */
 
 static ch_err_t *register_account(ch_req_t *rq)
@@ -302,7 +266,8 @@ static ch_err_t *check_login(ch_req_t *rq, const account_in_t *in,
     if (good && ch_rows_bool(*found, 0, "is_active")) {
         return NULL;
     }
-    return refuse_login(rq, in->email, *found);
+    err = ch_auth_audit_failure(rq, in->email, *found);
+    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
 }
 
 static ch_err_t *login(ch_req_t *rq)

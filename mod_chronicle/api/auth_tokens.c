@@ -224,7 +224,7 @@ static ch_err_t *who_leaves(ch_req_t *rq, sql_session_revoke_t *row)
     ch_rows_t *session;
     ch_err_t *err;
 
-    if (rq->who) {
+    if (rq->who && (rq->who->session_id || !in->refresh_token)) {
         row->user_id = rq->who->user_id;
         row->id = rq->who->session_id;
         return NULL;
@@ -257,6 +257,7 @@ static ch_err_t *logout(ch_req_t *rq)
     ch_err_t *err = who_leaves(rq, &row);
 
     if (!err) {
+        /* whom another module has logged in has no session to end here */
         err = sql_session_revoke(rq->db, &row, &rows);
     }
     if (err) {
@@ -265,7 +266,7 @@ static ch_err_t *logout(ch_req_t *rq)
     if (in->all_devices) {
         ch_session_forget_user(rq, row.user_id);
     }
-    else {
+    else if (row.id) {
         ch_session_forget(rq, row.id);
     }
     if (ch_req_cookie(rq, CH_SESSION_COOKIE)) {

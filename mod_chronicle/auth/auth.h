@@ -3,13 +3,24 @@
 #define CH_AUTH_AUTH_H
 
 #include "auth/jwt.h"
+#include "store/seat.h"
 #include "web/request.h"
 
 #define CH_SESSION_COOKIE "chronicle_session"
 #define CH_CSRF_COOKIE "chronicle_csrf"
 #define CH_SESSION_SECONDS 2592000
 
+/* --- role.c ------------------------------------------------------------ */
+
 extern const char *const ch_role_names[CH_ROLE_ADMIN + 1];
+
+/* The role of a name; CH_ROLE_USER, the least, for any other. */
+ch_role_e ch_role_of(const char *name);
+
+/* The lowest role in a list of names, which is what the list asks for: a
+ * higher role passes a lower requirement. Returns an error text or NULL. */
+const char *ch_role_lowest(apr_pool_t *pool, const char *list,
+                           ch_role_e *out);
 
 /* --- identify.c, permit.c: stages ------------------------------------- */
 
@@ -29,6 +40,32 @@ ch_err_t *ch_auth_be_sure(ch_req_t *rq);
 
 /* The CSRF rule for a caller known by cookie. */
 ch_err_t *ch_auth_check_csrf(ch_req_t *rq);
+
+/* Fills rq->who->email, for a caller who is sure. */
+ch_err_t *ch_auth_email(ch_req_t *rq);
+
+/* Makes rq->who of what was looked up. */
+void ch_identify_take(ch_req_t *rq, const ch_seat_t *seat);
+
+/* --- remote.c ---------------------------------------------------------- */
+
+/* Where ChronicleTrustRemoteUser is On and another module has authenticated
+ * somebody: rq->who becomes their account, which is made on first sight; a
+ * fault waits in rq->credential_fault. */
+void ch_remote_identify(ch_req_t *rq);
+
+/* --- basic.c ----------------------------------------------------------- */
+
+/* rq->who becomes the active account of this address and password. Failures
+ * count in the class auth. INVALID_CREDENTIALS (*found says whether there is
+ * such an account), RATE_LIMIT_EXCEEDED, or that it could not be checked. */
+ch_err_t *ch_basic_check(ch_req_t *rq, const char *name, const char *password,
+                         int *found);
+
+/* The audit row of a failed login, and the metric. found: the row of
+ * sql_auth_find, or none. */
+ch_err_t *ch_auth_audit_failure(ch_req_t *rq, const char *email,
+                                const ch_rows_t *found);
 
 /* --- session.c --------------------------------------------------------- */
 

@@ -1,17 +1,16 @@
-/* Finds out who calls: by bearer token, else by session cookie. */
+/* Finds out who calls: by bearer token, else by session cookie, else by what
+ * another module of the server says. */
 #include <string.h>
 
 #include <apr_strings.h>
 
 #include "auth/auth.h"
+#include "auth/email.h"
 #include "auth/known.h"
 #include "base/seal.h"
 #include "base/uuid.h"
 #include "store/seat.h"
 #include "store/sql_gen.h"
-
-const char *const ch_role_names[CH_ROLE_ADMIN + 1] = { "user", "manager",
-                                                       "admin" };
 
 static void fault(ch_req_t *rq, ch_code_e code)
 {
@@ -52,18 +51,6 @@ static void by_token(ch_req_t *rq, const char *text)
     }
 }
 
-static ch_role_e role_of(const char *name)
-{
-    int i;
-
-    for (i = 0; i <= CH_ROLE_ADMIN; i++) {
-        if (name && strcmp(ch_role_names[i], name) == 0) {
-            return (ch_role_e)i;
-        }
-    }
-    return CH_ROLE_USER;
-}
-
 /* A row of session_principal or session_by_cookie. */
 static void seat_of_row(const ch_rows_t *rows, ch_seat_t *seat)
 {
@@ -77,12 +64,12 @@ static void seat_of_row(const ch_rows_t *rows, ch_seat_t *seat)
         ch_session_key(csrf, seat->csrf);
     }
     seat->expires = (apr_uint32_t)ch_rows_int(rows, 0, "expires");
-    seat->role = (unsigned char)role_of(ch_rows_text(rows, 0, "role"));
+    seat->role = (unsigned char)ch_role_of(ch_rows_text(rows, 0, "role"));
     seat->verified = (unsigned char)ch_rows_bool(rows, 0, "email_verified");
     seat->cookie = kind && *kind == 'c';
 }
 
-static void take_seat(ch_req_t *rq, const ch_seat_t *seat)
+void ch_identify_take(ch_req_t *rq, const ch_seat_t *seat)
 {
     char *user = apr_palloc(rq->pool, CH_UUID_LEN + 1);
     char *session = apr_palloc(rq->pool, CH_UUID_LEN + 1);
@@ -93,7 +80,7 @@ static void take_seat(ch_req_t *rq, const ch_seat_t *seat)
         rq->who = apr_pcalloc(rq->pool, sizeof(*rq->who));
     }
     rq->who->user_id = user;
-    rq->who->session_id = session;
+    rq->who->session_id = seat->remote ? NULL : session;
     rq->who->role = (ch_role_e)seat->role;
     rq->who->verified = seat->verified;
     rq->who->cookie = seat->cookie;
@@ -118,8 +105,8 @@ static void by_cookie(ch_req_t *rq, const char *cookie)
     ch_seat_t seat;
 
     ch_session_key(hash, key);
-    if (ch_seat_get(key, &seat) && !is_over(rq, &seat)) {
-        take_seat(rq, &seat);
+    if (ch_seat_get(key, &seat) && seat.cookie && !is_over(rq, &seat)) {
+        ch_identify_take(rq, &seat);
         return;
     }
     rq->credential_fault = sql_session_by_cookie(rq->db, &in, &rows);
@@ -132,7 +119,7 @@ static void by_cookie(ch_req_t *rq, const char *cookie)
     }
     seat_of_row(rows, &seat);
     ch_seat_put(key, &seat, epoch);
-    take_seat(rq, &seat);
+    ch_identify_take(rq, &seat);
     if (ch_rows_bool(rows, 0, "touched")) {
         ch_req_set_cookie(rq, CH_SESSION_COOKIE, cookie, CH_SESSION_SECONDS,
                           1);
@@ -149,10 +136,43 @@ ch_err_t *ch_identify_stage(ch_req_t *rq)
         by_token(rq, header + 6 + strspn(header + 6, " "));
         return NULL;
     }
+    if (rq->route->flags & CH_ROOT) {
+        return NULL;
+    }
     cookie = ch_req_cookie(rq, CH_SESSION_COOKIE);
-    if (cookie && !(rq->route->flags & CH_ROOT)) {
+    if (cookie) {
         by_cookie(rq, cookie);
     }
+    if (!rq->who && !rq->credential_fault) {
+        ch_remote_identify(rq);
+    }
+    return NULL;
+}
+
+ch_err_t *ch_auth_email(ch_req_t *rq)
+{
+    const sql_auth_email_t in = { .id = rq->who->user_id };
+    char *email = apr_palloc(rq->pool, CH_EMAIL_MAX + 1);
+    unsigned char id[16];
+    ch_rows_t *rows;
+    ch_err_t *err;
+
+    ch_uuid_bytes(rq->who->user_id, id);
+    if (!rq->who->email && ch_email_get(id, email)) {
+        rq->who->email = email;
+    }
+    if (rq->who->email) {
+        return NULL;
+    }
+    err = sql_auth_email(rq->db, &in, &rows);
+    if (err) {
+        return err;
+    }
+    if (!ch_rows_count(rows)) { /* deleted a moment ago */
+        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+    }
+    rq->who->email = ch_rows_text(rows, 0, "email");
+    ch_email_put(id, rq->who->email);
     return NULL;
 }
 
@@ -186,6 +206,6 @@ ch_err_t *ch_auth_be_sure(ch_req_t *rq)
     if (seat.cookie || memcmp(seat.user, user, sizeof(user)) != 0) {
         return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
     }
-    take_seat(rq, &seat);
+    ch_identify_take(rq, &seat);
     return NULL;
 }

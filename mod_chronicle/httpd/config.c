@@ -253,6 +253,7 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
     conf->docs_dir = settings->docs_dir ? settings->docs_dir
                                         : CH_DATADIR "/swagger-ui";
     conf->require_verified_email = settings->require_verified_email > 0;
+    conf->trust_remote_user = settings->trust_remote_user > 0;
     conf->db_wait_ms =
         settings->db_wait_ms > 0 ? settings->db_wait_ms : DB_WAIT_MS;
     conf->cache_size =

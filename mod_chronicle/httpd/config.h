@@ -13,6 +13,7 @@
 #define CH_SETTINGS(INT, TEXT, LIST)                                          \
     INT(enabled)                                                              \
     INT(require_verified_email)                                               \
+    INT(trust_remote_user)                                                    \
     INT(db_wait_ms)                                                           \
     INT(job_workers)                                                          \
     INT(cache_size)                                                           \

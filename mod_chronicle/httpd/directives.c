@@ -330,6 +330,10 @@ const command_rec ch_directives[] = {
     AP_INIT_FLAG("ChronicleRequireVerifiedEmail", set_flag,
                  AT(require_verified_email), SCOPE,
                  "On: an account must verify its address first"),
+    AP_INIT_FLAG("ChronicleTrustRemoteUser", set_flag, AT(trust_remote_user),
+                 SCOPE,
+                 "On: a user that another module has authenticated is the "
+                 "account of that address"),
     AP_INIT_TAKE1("ChronicleAdminEmail", set_email, AT(admin_email), SCOPE,
                   "the account that becomes administrator when it verifies "
                   "this address"),

@@ -75,7 +75,7 @@ static apr_off_t body_size(request_rec *r)
     return 0;
 }
 
-static ch_req_t *make_request(request_rec *r)
+ch_req_t *ch_server_request(request_rec *r)
 {
     ch_req_t *rq = apr_pcalloc(r->pool, sizeof(*rq));
     const char *host = apr_table_get(r->headers_in, "Host");
@@ -98,9 +98,16 @@ static ch_req_t *make_request(request_rec *r)
                                    strcspn(r->useragent_ip, "%"));
     rq->host = host ? host : "";
     rq->tls = ap_ssl_conn_is_ssl(r->connection);
-    rq->body_size = body_size(r);
     rq->request_id = request_id(r);
     rq->db = ch_db_make(r->pool, rq->conf->db);
+    return rq;
+}
+
+static ch_req_t *make_request(request_rec *r)
+{
+    ch_req_t *rq = ch_server_request(r);
+
+    rq->body_size = body_size(r);
     ch_router_match(rq->router, r->pool, rq->raw_path, rq->method,
                     rq->conf->feature, &rq->match);
     return rq;

@@ -12,8 +12,10 @@
 #include <http_request.h>
 
 #include "api/api.h"
+#include "auth/email.h"
 #include "auth/known.h"
 #include "auth/password.h"
+#include "auth/proof.h"
 #include "httpd/server.h"
 
 
@@ -27,7 +29,9 @@ const ch_router_t *ch_server_router;
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog,
                         apr_pool_t *ptemp, server_rec *main_server)
 {
-    return ch_config_finish(pconf, main_server);
+    int status = ch_config_finish(pconf, main_server);
+
+    return status == OK ? ch_authn_check(main_server) : status;
 }
 
 static int any_enabled(server_rec *server)
@@ -92,6 +96,8 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     ch_redispool_open(pchild, main_server);
     ch_logs_begin(pchild, main_server); /* ends after the roles */
     ch_known_open(pchild);
+    ch_email_open(pchild);
+    ch_proof_open(pchild);
     if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      "CH1014: cannot open the gate of password hashes");
@@ -156,4 +162,6 @@ void ch_server_register_hooks(apr_pool_t *pool)
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ch_authn_register(pool);
+    ch_authz_register(pool);
 }

@@ -11,6 +11,7 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include "base/budget.h"
 #include "httpd/server.h"
 #include "store/sql_gen.h"
 
@@ -145,20 +146,9 @@ void ch_server_log(server_rec *server, char level, int number,
 
 /* Rows are for looking back; a flood of them is worth no more than the
  * counter and the log already tell. */
-static int within_budget(void)
-{
-    static apr_uint32_t second, count;
-    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now());
-
-    if (__atomic_exchange_n(&second, now, __ATOMIC_RELAXED) != now) {
-        __atomic_store_n(&count, 0, __ATOMIC_RELAXED);
-    }
-    return __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED)
-           < EVENTS_PER_SECOND;
-}
-
 static void keep_event(ch_req_t *rq, const char *type, const char *pattern)
 {
+    static ch_budget_t budget;
     const sql_security_event_add_t row = {
         .type = type,
         .ip = rq->client_ip,
@@ -168,7 +158,7 @@ static void keep_event(ch_req_t *rq, const char *type, const char *pattern)
         .request_id = rq->request_id,
     };
 
-    if (within_budget()) {
+    if (ch_budget_take(&budget, apr_time_now(), EVENTS_PER_SECOND, 1)) {
         ch_err_t *err = sql_security_event_add(rq->db, &row);
 
         if (err) {
@@ -200,6 +190,7 @@ const ch_io_t ch_server_io = {
     .log = write_log,
     .event = keep_event,
     .own_url = own_url,
+    .remote_user = ch_authn_remote_user,
 };
 
 /* --- sending ---------------------------------------------------------- */

@@ -71,6 +71,33 @@ void ch_logs_begin(apr_pool_t *pchild, server_rec *main_server);
 
 int ch_server_handle(request_rec *r);
 
+/* A request as it came in, with a door to the database, and matched to no
+ * route. */
+ch_req_t *ch_server_request(request_rec *r);
+
+/* --- authn.c ----------------------------------------------------------- */
+
+/* AuthType Chronicle and AuthBasicProvider chronicle. */
+void ch_authn_register(apr_pool_t *pool);
+
+/* Complains of AuthType Chronicle where no server has Chronicle On. */
+int ch_authn_check(server_rec *main_server);
+
+/* ch_io_t's remote_user. */
+const char *ch_authn_remote_user(ch_req_t *rq);
+
+/* The account behind r->user, NULL when there is none. Users of other modules
+ * are mapped where ChronicleTrustRemoteUser is On. An error when it could not
+ * be found out. */
+ch_err_t *ch_authn_account(request_rec *r, const ch_principal_t **out);
+
+/* --- authz.c ----------------------------------------------------------- */
+
+/* Require chronicle-role, Require chronicle-verified. */
+void ch_authz_register(apr_pool_t *pool);
+
+/* --- hooks.c ----------------------------------------------------------- */
+
 void ch_server_register_hooks(apr_pool_t *pool);
 
 #endif

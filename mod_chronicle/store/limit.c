@@ -126,3 +126,33 @@ ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
     out.reset = (int)((ends(new) - now + TICKS - 1) / TICKS);
     return out;
 }
+
+ch_limit_state_t ch_limit_look(const void *key, size_t len, int limit,
+                               int seconds)
+{
+    ch_limit_state_t out = { .limit = limit, .remaining = limit,
+                             .reset = seconds };
+    apr_uint64_t now = clock_ticks();
+    apr_uint64_t hash;
+    slot_t *bucket;
+    int i;
+
+    if (!table) {
+        return out;
+    }
+    hash = apr_siphash24(key, len, seed) | 1;
+    bucket = table[(hash >> 8) & (BUCKETS - 1)];
+    for (i = 0; i < WAYS; i++) {
+        apr_uint64_t state = load(&bucket[i].state);
+        apr_uint64_t count = state & COUNT_MASK;
+
+        if (load(&bucket[i].key) != hash || ends(state) <= now) {
+            continue;
+        }
+        out.refused = count >= (apr_uint64_t)limit;
+        out.remaining = out.refused ? 0 : limit - (int)count;
+        out.reset = (int)((ends(state) - now + TICKS - 1) / TICKS);
+        break;
+    }
+    return out;
+}

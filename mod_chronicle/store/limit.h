@@ -25,6 +25,11 @@ size_t ch_limit_size(void);
 ch_limit_state_t ch_limit_count(const void *key, size_t len, int limit,
                                 int seconds);
 
+/* What counting a request now would find, without counting it: refused when
+ * it would be over the limit, remaining as it is. */
+ch_limit_state_t ch_limit_look(const void *key, size_t len, int limit,
+                               int seconds);
+
 /* --- across servers ----------------------------------------------------- */
 
 struct ch_redis_t;
@@ -45,7 +50,11 @@ typedef struct {
 /* Counts one request. */
 ch_limit_state_t ch_limit_take(apr_pool_t *pool, const ch_limit_t *limit);
 
-/* The same in two halves, for whoever sends the command (of one that has a
+/* What counting one now would find, without counting it: refused when it would
+ * be over the limit, remaining as it is. */
+ch_limit_state_t ch_limit_peek(apr_pool_t *pool, const ch_limit_t *limit);
+
+/* The same as take in two halves, for whoever sends the command (of one that has a
  * redis) along with others. `reply` is NULL when none came: then this
  * server's memory counts. */
 void ch_limit_ask(apr_pool_t *pool, const ch_limit_t *limit,

@@ -17,14 +17,14 @@ typedef struct {
     unsigned char role;     /* ch_role_e */
     unsigned char verified;
     unsigned char cookie;
-    unsigned char pad;
+    unsigned char remote; /* no session: another module's login */
 } ch_seat_t;
 
 void ch_seat_open(void *memory);
 size_t ch_seat_size(void);
 
-/* The entry of a key (16 bytes: session id, or head of a cookie's hash): 1
- * and a copy, or 0. */
+/* The entry of a key (16 bytes: session id, head of a cookie's hash or of an
+ * address' MAC): 1 and a copy, or 0. */
 int ch_seat_get(const unsigned char key[16], ch_seat_t *out);
 
 /* Before a look-up in the database; what was found is then put in with it.

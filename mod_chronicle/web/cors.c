@@ -46,6 +46,19 @@ static int is_preflight(const ch_req_t *rq)
            && ch_req_header(rq, "Access-Control-Request-Method");
 }
 
+int ch_cors_is_trusted(const ch_req_t *rq)
+{
+    const char *origin = ch_req_header(rq, "Origin");
+    int safe = rq->method == CH_GET || rq->method == CH_HEAD
+               || rq->method == CH_OPTIONS;
+
+    /* a page of elsewhere may open a WebSocket and read what comes */
+    if (ch_req_header(rq, "Upgrade")) {
+        safe = 0;
+    }
+    return safe || !origin || is_allowed(rq, origin);
+}
+
 ch_err_t *ch_cors_stage(ch_req_t *rq)
 {
     const char *origin = ch_req_header(rq, "Origin");

@@ -24,6 +24,9 @@ typedef struct {
     /* "https://name:port" by the server's own settings, never by the Host
      * header, which the client writes. */
     const char *(*own_url)(ch_req_t *rq);
+    /* The user that another module of the server has authenticated for this
+     * request, NULL when there is none. Never anything the client wrote. */
+    const char *(*remote_user)(ch_req_t *rq);
 } ch_io_t;
 
 /* Who calls. Filled by auth/identify and completed by auth/permit. */
@@ -31,7 +34,9 @@ typedef enum { CH_ROLE_USER, CH_ROLE_MANAGER, CH_ROLE_ADMIN } ch_role_e;
 
 struct ch_principal_t {
     const char *user_id;
-    const char *session_id;
+    const char *session_id; /* NULL: known without a session of ours, by
+                             * another module or by Basic */
+    const char *email;      /* NULL until somebody asked for it */
     ch_role_e role;
     int verified;
     int cookie; /* known by a session cookie, not by a token */
@@ -142,6 +147,15 @@ ch_err_t *ch_user_limit_stage(ch_req_t *rq); /* after 7: classes ai, chat */
 ch_err_t *ch_body_stage(ch_req_t *rq);    /* 11 and 12 */
 ch_err_t *ch_validate_stage(ch_req_t *rq); /* 13 */
 ch_err_t *ch_handler_stage(ch_req_t *rq); /* 14 to 20 */
+
+/* Whether a request may act on what its browser sends by itself: a safe
+ * method, or an allowed Origin, or none. */
+int ch_cors_is_trusted(const ch_req_t *rq);
+
+/* A class that goes by address, for attempts of which only the failed ones
+ * count: seconds until this address may try again, 0 = it may now. */
+int ch_limit_wait(ch_req_t *rq, ch_rate_e rate);
+void ch_limit_failed(ch_req_t *rq, ch_rate_e rate);
 
 /* A security event: a counter, a line in the log, a row. */
 void ch_secure_event(ch_req_t *rq, ch_security_e type, const char *pattern);

@@ -108,22 +108,27 @@ static const char *address_key(const ch_req_t *rq)
     return apr_pescape_hex(rq->pool, bytes, 8, 0);
 }
 
-static ch_err_t *count(ch_req_t *rq, ch_rate_e rate, const char *caller)
+static ch_limit_t limit_of(const ch_req_t *rq, ch_rate_e rate,
+                           const char *caller)
 {
-    const ch_rate_limit_t *rule = &rq->conf->rate[rate];
-    const ch_limit_t limit = {
+    return (ch_limit_t){
         .redis = rq->conf->redis,
         .secret = rq->conf->redis_key,
         .conf = rq->conf->id,
         .rate = ch_rate_names[rate],
         .caller = caller,
-        .limit = rule->limit,
-        .seconds = rule->seconds,
+        .limit = rq->conf->rate[rate].limit,
+        .seconds = rq->conf->rate[rate].seconds,
     };
+}
+
+static ch_err_t *count(ch_req_t *rq, ch_rate_e rate, const char *caller)
+{
+    const ch_limit_t limit = limit_of(rq, rate, caller);
     ch_limit_state_t state;
     ch_err_t *err;
 
-    if (!rule->limit) {
+    if (!limit.limit) {
         return NULL;
     }
     state = ch_limit_take(rq->pool, &limit);
@@ -161,6 +166,27 @@ ch_err_t *ch_user_limit_stage(ch_req_t *rq)
         return NULL;
     }
     return count(rq, rq->route->rate, rq->who->user_id);
+}
+
+int ch_limit_wait(ch_req_t *rq, ch_rate_e rate)
+{
+    const ch_limit_t limit = limit_of(rq, rate, address_key(rq));
+    ch_limit_state_t state;
+
+    if (!limit.limit) {
+        return 0;
+    }
+    state = ch_limit_peek(rq->pool, &limit);
+    return state.refused ? state.reset : 0;
+}
+
+void ch_limit_failed(ch_req_t *rq, ch_rate_e rate)
+{
+    const ch_limit_t limit = limit_of(rq, rate, address_key(rq));
+
+    if (limit.limit && ch_limit_take(rq->pool, &limit).refused) {
+        ch_counter_limited(rate);
+    }
 }
 
 /* --- body ------------------------------------------------------------- */

@@ -10,6 +10,14 @@ u.ai_tokens_limit, u.last_login_at, u.created_at, u.updated_at, u.version
 CASE WHEN role_was = role THEN '{}' ELSE jsonb_build_object(
     'role', jsonb_build_object('from', role_was, 'to', role)) END
 
+-- What every new account begins with; $5 is the folder's id.
+-- fragment: account_parts
+settings AS (
+    INSERT INTO user_settings (user_id) SELECT id FROM u),
+folder AS (
+    INSERT INTO folders (id, user_id, name, position, change_seq)
+    SELECT $5, id, 'Notes', 0, 1 FROM u)
+
 -- name: auth_register :one (id uuid, email text, password_hash text,
 --   full_name text?, folder_id uuid, verify_hash text, mail_subject text,
 --   mail_text text, session_id uuid, kind text, token_hash text,
@@ -20,11 +28,7 @@ CASE WHEN role_was = role THEN '{}' ELSE jsonb_build_object(
 WITH u AS (
     INSERT INTO users (id, email, password_hash, full_name, change_seq)
     VALUES ($1, $2, $3, $4, 1) RETURNING *),
-settings AS (
-    INSERT INTO user_settings (user_id) SELECT id FROM u),
-folder AS (
-    INSERT INTO folders (id, user_id, name, position, change_seq)
-    SELECT $5, id, 'Notes', 0, 1 FROM u),
+{{account_parts}},
 verification AS (
     INSERT INTO email_verifications (id, user_id, token, expires_at)
     SELECT {{new_id}}, id, $6, now() + interval '24 hours' FROM u),
@@ -45,8 +49,15 @@ logged AS (
 SELECT {{user_columns}} FROM u;
 
 -- name: auth_find :one (email text)
--- What login needs to check a password.
-SELECT id, password_hash, is_active FROM users WHERE email = $1;
+-- batch
+-- What login needs to check a password, and Basic to know whose it is.
+SELECT id, password_hash, is_active, role, email_verified FROM users
+WHERE email = $1;
+
+-- name: auth_email :one (id uuid)
+-- batch
+-- The address of an account.
+SELECT email FROM users WHERE id = $1;
 
 -- name: auth_login :one (id uuid, password_hash text, old_cookie_hash text?,
 --   session_id uuid, kind text, token_hash text, csrf_hash text?,
@@ -106,15 +117,16 @@ UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
 SELECT email, password_hash FROM users WHERE id = $1 AND is_active;
 
 -- name: auth_change_password :one (id uuid, old_hash text, new_hash text,
---   keep uuid, ip inet?, request_id text)
--- A new password; every other session ends and reset links die. No row when
--- the password was changed meanwhile.
+--   keep uuid?, ip inet?, request_id text)
+-- A new password; every session but the one to keep ends, and reset links die.
+-- No row when the password was changed meanwhile.
 WITH u AS (
     UPDATE users SET password_hash = $3
     WHERE id = $1 AND password_hash = $2 RETURNING id),
 ended AS (
     UPDATE sessions s SET revoked_at = now() FROM u
-    WHERE s.user_id = u.id AND s.id <> $4 AND s.revoked_at IS NULL
+    WHERE s.user_id = u.id AND s.id IS DISTINCT FROM $4
+      AND s.revoked_at IS NULL
       AND s.expires_at > now()
     RETURNING s.id),
 links AS (

@@ -62,7 +62,7 @@ SET refresh_counter = refresh_counter + 1,
     device_name = coalesce($3, device_name)
 WHERE id = $1;
 
--- name: session_revoke :one (user_id uuid, id uuid, everything bool,
+-- name: session_revoke :one (user_id uuid, id uuid?, everything bool,
 --   action text, ip inet?, request_id text?)
 -- Revokes one live session of a user, or all of them. What ended nothing
 -- leaves no audit row.
@@ -82,10 +82,10 @@ logged AS (
     FROM total WHERE revoked > 0)
 SELECT revoked FROM total;
 
--- name: session_page :many (user_id uuid, current uuid, want_total bool,
+-- name: session_page :many (user_id uuid, current uuid?, want_total bool,
 --   fetch int, skip int)
 -- The live sessions of a user, newest activity first.
-SELECT t.total, s.*, s.id = $2 AS is_current
+SELECT t.total, s.*, coalesce(s.id = $2, false) AS is_current
 FROM (SELECT CASE WHEN $3 THEN
           (SELECT count(*) FROM sessions WHERE user_id = $1
              AND revoked_at IS NULL AND expires_at > now()) END AS total) t
@@ -94,10 +94,11 @@ LEFT JOIN (
     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
     ORDER BY last_active_at DESC, id DESC LIMIT $4 OFFSET $5) s ON true;
 
--- name: session_after :many (user_id uuid, current uuid, after ts,
+-- name: session_after :many (user_id uuid, current uuid?, after ts,
 --   after_id uuid, fetch int)
 -- The page behind a cursor.
-SELECT {{session_columns}}, id = $2 AS is_current FROM sessions
+SELECT {{session_columns}}, coalesce(id = $2, false) AS is_current
+FROM sessions
 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
   AND (last_active_at, id) < ($3, $4)
 ORDER BY last_active_at DESC, id DESC LIMIT $5;
