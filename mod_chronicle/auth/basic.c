@@ -66,8 +66,8 @@ static ch_err_t *failed(ch_req_t *rq, const char *email,
 }
 
 /* bcrypt, for an address that has not failed too often. Many may be at it at
- * once: what one found out is worth nothing if others have used up the limit
- * meanwhile. */
+ * once: what one found out, good or bad, is not told if others have used up
+ * the limit meanwhile. */
 static ch_err_t *verify(ch_req_t *rq, const char *password, const char *hash,
                         int *good)
 {
@@ -81,7 +81,7 @@ static ch_err_t *verify(ch_req_t *rq, const char *password, const char *hash,
     if (err) {
         return err;
     }
-    wait = *good ? ch_limit_wait(rq, CH_RATE_AUTH) : 0;
+    wait = ch_limit_wait(rq, CH_RATE_AUTH);
     return wait ? too_many(rq, wait) : NULL;
 }
 
