@@ -321,7 +321,8 @@ const char *ch_authn_remote_user(ch_req_t *rq)
     request_rec *r = rq->io_ctx;
     const login_t *login = login_of(r);
 
-    if (!r->user || is_ours(r->ap_auth_type)) {
+    /* empty: mod_auth_openidc let somebody pass who has not logged in */
+    if (!r->user || !*r->user || is_ours(r->ap_auth_type)) {
         return NULL;
     }
     /* Without a type it is mod_ssl's, by certificate. With one, somebody may
