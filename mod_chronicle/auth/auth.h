@@ -41,11 +41,13 @@ ch_err_t *ch_auth_be_sure(ch_req_t *rq);
 /* The CSRF rule for a caller known by cookie. */
 ch_err_t *ch_auth_check_csrf(ch_req_t *rq);
 
-/* Fills rq->who->email, for a caller who is sure. */
-ch_err_t *ch_auth_email(ch_req_t *rq);
-
 /* Makes rq->who of what was looked up. */
 void ch_identify_take(ch_req_t *rq, const ch_seat_t *seat);
+
+/* --- email.c ----------------------------------------------------------- */
+
+/* Fills rq->who->email, for a caller who is sure. */
+ch_err_t *ch_auth_email(ch_req_t *rq);
 
 /* --- remote.c ---------------------------------------------------------- */
 

@@ -6,6 +6,10 @@
 
 #include <apr_strings.h>
 
+#include "auth/auth.h"
+#include "base/uuid.h"
+#include "store/sql_gen.h"
+
 #define SLOTS 1024 /* power of two */
 
 typedef struct {
@@ -78,4 +82,31 @@ void ch_email_put(const unsigned char user[16], const char *email)
     memcpy(slot->user, user, 16);
     apr_cpystrn(slot->email, email, sizeof(slot->email));
     __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
+}
+
+ch_err_t *ch_auth_email(ch_req_t *rq)
+{
+    const sql_auth_email_t in = { .id = rq->who->user_id };
+    char *email = apr_palloc(rq->pool, CH_EMAIL_MAX + 1);
+    unsigned char id[16];
+    ch_rows_t *rows;
+    ch_err_t *err;
+
+    ch_uuid_bytes(rq->who->user_id, id);
+    if (!rq->who->email && ch_email_get(id, email)) {
+        rq->who->email = email;
+    }
+    if (rq->who->email) {
+        return NULL;
+    }
+    err = sql_auth_email(rq->db, &in, &rows);
+    if (err) {
+        return err;
+    }
+    if (!ch_rows_count(rows)) { /* deleted a moment ago */
+        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+    }
+    rq->who->email = ch_rows_text(rows, 0, "email");
+    ch_email_put(id, rq->who->email);
+    return NULL;
 }

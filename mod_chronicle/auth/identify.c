@@ -5,7 +5,6 @@
 #include <apr_strings.h>
 
 #include "auth/auth.h"
-#include "auth/email.h"
 #include "auth/known.h"
 #include "base/seal.h"
 #include "base/uuid.h"
@@ -146,33 +145,6 @@ ch_err_t *ch_identify_stage(ch_req_t *rq)
     if (!rq->who && !rq->credential_fault) {
         ch_remote_identify(rq);
     }
-    return NULL;
-}
-
-ch_err_t *ch_auth_email(ch_req_t *rq)
-{
-    const sql_auth_email_t in = { .id = rq->who->user_id };
-    char *email = apr_palloc(rq->pool, CH_EMAIL_MAX + 1);
-    unsigned char id[16];
-    ch_rows_t *rows;
-    ch_err_t *err;
-
-    ch_uuid_bytes(rq->who->user_id, id);
-    if (!rq->who->email && ch_email_get(id, email)) {
-        rq->who->email = email;
-    }
-    if (rq->who->email) {
-        return NULL;
-    }
-    err = sql_auth_email(rq->db, &in, &rows);
-    if (err) {
-        return err;
-    }
-    if (!ch_rows_count(rows)) { /* deleted a moment ago */
-        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
-    }
-    rq->who->email = ch_rows_text(rows, 0, "email");
-    ch_email_put(id, rq->who->email);
     return NULL;
 }
 

@@ -46,19 +46,32 @@ check_programs() {
 }
 
 # The script that root runs; its arguments are the packages. A policy that
-# forbids services to start is in place meanwhile, and no database cluster of
-# the system is made by the way.
+# forbids services to start is in place meanwhile, no database cluster of the
+# system is made by the way, and no module is switched on in the system's httpd.
 install_script() {
     cat <<'END'
 set -u
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
 cluster=/etc/postgresql-common/createcluster.d/chronicle-build.conf
+enabled=/etc/apache2/mods-enabled
 made_policy= made_cluster=
+before=" $(ls "$enabled" 2>/dev/null | tr '\n' ' ') "
+
+switch_off() {
+    for module in "$enabled"/*.load; do
+        name=${module##*/}
+        case $before in
+        *" $name "*) ;;
+        *) [ ! -e "$module" ] || a2dismod -q -f "${name%.load}" ;;
+        esac
+    done
+}
 
 undo() {
     [ -z "$made_policy" ] || rm -f "$policy"
     [ -z "$made_cluster" ] || rm -f "$cluster"
+    [ "$before" = "  " ] || switch_off
 }
 trap undo EXIT
 trap 'exit 1' HUP INT TERM

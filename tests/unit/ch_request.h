@@ -21,6 +21,7 @@ static struct {
     const char *body; /* what read_body gives */
     size_t body_len;
     ch_code_e refusal; /* what read_body says instead */
+    const char *remote; /* whom another module has authenticated */
 } server;
 
 static inline ch_err_t *ch_fake_read_body(ch_req_t *rq, size_t max,
@@ -60,11 +61,17 @@ static inline const char *ch_fake_own_url(ch_req_t *rq)
     return "https://own.example";
 }
 
+static inline const char *ch_fake_remote_user(ch_req_t *rq)
+{
+    return server.remote;
+}
+
 static const ch_io_t ch_fake_io = {
     .read_body = ch_fake_read_body,
     .log = ch_fake_log,
     .event = ch_fake_event,
     .own_url = ch_fake_own_url,
+    .remote_user = ch_fake_remote_user,
 };
 
 /* The settings of the request, to be changed by a test. */

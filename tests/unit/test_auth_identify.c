@@ -16,7 +16,7 @@
 
 /* What the store was asked and what it says. */
 static struct {
-    int by_cookie, by_id;
+    int by_cookie, by_id, remote;
     const char *asked;
     const ch_rows_t *rows;
     ch_code_e says;
@@ -45,6 +45,12 @@ ch_err_t *sql_session_principal(ch_db_t *db, const sql_session_principal_t *in,
 {
     store.by_id++;
     return answer(in->id, out);
+}
+
+/* Nobody is another module's user here; test_auth_remote sees to them. */
+void ch_remote_identify(ch_req_t *rq)
+{
+    store.remote++;
 }
 
 /* --- sessions in the store ------------------------------------------------
@@ -411,6 +417,24 @@ START_TEST(no_cookie_for_section_2)
 }
 END_TEST
 
+/* Another module's user is asked for where nothing of ours was sent. */
+START_TEST(others_come_last)
+{
+    begin(&cookie_row);
+    ch_identify_stage(arrive("Bearer null", NULL));
+    ch_identify_stage(arrive(NULL, COOKIE));
+    ck_assert_int_eq(store.remote, 0);
+    ch_identify_stage(arrive("Basic dTpw", NULL));
+    ck_assert_int_eq(store.remote, 1);
+    begin(&nothing);
+    ch_identify_stage(arrive(NULL, COOKIE));
+    ck_assert_int_eq(store.remote, 1);
+    store.says = CH_E_DATABASE_ERROR;
+    ch_identify_stage(arrive(NULL, COOKIE));
+    ck_assert_int_eq(store.remote, 1);
+}
+END_TEST
+
 /* --- to be sure -----------------------------------------------------------
  */
 
@@ -533,7 +557,8 @@ CH_SUITE_MAIN("auth/identify", CH_EACH(by_scheme, schemes),
               CH_ONCE(revoked_while_it_was_read), CH_ONCE(an_unknown_cookie),
               CH_ONCE(a_cookie_without_a_database), CH_ONCE(a_cookie_slides),
               CH_ONCE(a_session_that_is_over), CH_ONCE(a_token_goes_first),
-              CH_ONCE(no_cookie_for_section_2), CH_ONCE(sure),
+              CH_ONCE(no_cookie_for_section_2), CH_ONCE(others_come_last),
+              CH_ONCE(sure),
               CH_ONCE(not_sure), CH_ONCE(sure_until_the_end),
               CH_ONCE(not_sure_without_a_database),
               CH_ONCE(revoked_while_it_was_made_sure), CH_ONCE(names_of_roles))

@@ -347,7 +347,39 @@ START_TEST(exact_from_the_first_request)
 }
 END_TEST
 
+static ch_limit_state_t look(const char *key, int limit, int seconds)
+{
+    return ch_limit_look(key, strlen(key), limit, seconds);
+}
+
+/* Looking says what counting would find, and changes nothing. */
+START_TEST(looks)
+{
+    int i;
+
+    ck_assert_int_eq(look("k", 1, 600).refused, 0);
+    open_limits();
+    for (i = 0; i < 3; i++) {
+        ck_assert_int_eq(look("k", 3, 600).refused, 0);
+        ck_assert_int_eq(look("k", 3, 600).remaining, 3 - i);
+        count("k", 3, 600);
+        ck_assert_int_eq(look("other", 3, 600).remaining, 3);
+    }
+    ck_assert_int_eq(look("k", 3, 600).refused, 1);
+    ck_assert_int_eq(look("k", 3, 600).remaining, 0);
+    ck_assert_int_ge(look("k", 3, 600).reset, 599);
+    ck_assert_int_le(look("k", 3, 600).reset, 600);
+    ck_assert_int_eq(look("k", 4, 600).refused, 0);
+    ck_assert_int_eq(count("k", 3, 600).refused, 1);
+    count("short", 1, 1);
+    ck_assert_int_eq(look("short", 1, 1).refused, 1);
+    clock_now += 2 * APR_USEC_PER_SEC;
+    ck_assert_int_eq(look("short", 1, 1).refused, 0);
+}
+END_TEST
+
 CH_SUITE_MAIN("store/limit", CH_ONCE(before_open), CH_ONCE(counts_down),
+              CH_ONCE(looks),
               CH_ONCE(keys_are_bytes), CH_ONCE(windows),
               CH_ONCE(windows_begin_anywhere), CH_ONCE(largest),
               CH_ONCE(far_over), CH_ONCE(limits_change), CH_ONCE(full_buckets),

@@ -1,13 +1,18 @@
 # The unit tests: one program each, made from the file of the same name with .c
 # added, for example tests/unit/test_base_buf from tests/unit/test_base_buf.c.
 chronicle_unit_tests = \
+	tests/unit/test_auth_email \
 	tests/unit/test_auth_identify \
 	tests/unit/test_auth_jwt \
 	tests/unit/test_auth_known \
 	tests/unit/test_auth_password \
 	tests/unit/test_auth_permit \
+	tests/unit/test_auth_proof \
 	tests/unit/test_auth_refresh \
+	tests/unit/test_auth_remote \
+	tests/unit/test_auth_role \
 	tests/unit/test_auth_session \
+	tests/unit/test_base_budget \
 	tests/unit/test_base_buf \
 	tests/unit/test_base_charref \
 	tests/unit/test_base_clock \
