@@ -230,7 +230,7 @@ static const ch_principal_t *known_before(request_rec *r)
 }
 
 /* Runs before every other module's, to note that somebody was asked at all:
- * only then r->user is more than what the client wrote. */
+ * only then a user of type Basic is more than what the client wrote. */
 static int authenticate(request_rec *r)
 {
     const char *type = ap_auth_type(r);
@@ -325,9 +325,14 @@ const char *ch_authn_remote_user(ch_req_t *rq)
     if (!r->user || !*r->user || is_ours(r->ap_auth_type)) {
         return NULL;
     }
-    /* Without a type it is mod_ssl's, by certificate. With one, somebody may
-     * have read a header and asked nobody. */
-    return !r->ap_auth_type || (login && login->asked) ? r->user : NULL;
+    /* ap_get_basic_auth_pw() sets both from the header, whoever calls it and
+     * whether the password was checked or not; mod_ssl sets the user of a
+     * certificate without being asked. */
+    if (r->ap_auth_type && strcasecmp(r->ap_auth_type, "Basic") == 0
+        && !(login && login->asked)) {
+        return NULL;
+    }
+    return r->user;
 }
 
 ch_err_t *ch_authn_account(request_rec *r, const ch_principal_t **out)

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import path from 'node:path';
+import { execFileSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { freePort, Server } from './lib/server.mjs';
 import { cookieLogin, login, newUser, PASSWORD, uniqueEmail, verifyEmail } from './lib/accounts.mjs';
@@ -317,6 +319,77 @@ ssoSuite('Nobody says who calls', {}, (s) => {
   it('who is let in without being asked is nobody', async () => {
     const member = s.member(uniqueEmail('sso'), 'any');
     fails(await member.get('/auth/me'), 401, 'AUTHENTICATION_REQUIRED');
+  });
+});
+
+/* --- certificates ---------------------------------------------------------------------------------------------- */
+
+/** A key and a self-signed certificate of this subject; the path without .key and .crt. */
+function certificate(s, name, subject) {
+  const base = path.join(s.dir, name);
+  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', subject];
+  execFileSync('openssl', [...request, '-keyout', `${base}.key`, '-out', `${base}.crt`], { stdio: 'ignore' });
+  return base;
+}
+
+describe('Client certificates', () => {
+  let known;
+  const s = new Sso({
+    modules: [...MODULES, 'ssl'],
+    tlsPort: true,
+    directives: [(server) => `Listen 127.0.0.1:${server.tlsPort}`],
+    vhosts: [
+      {
+        name: '127.0.0.1',
+        port: (server) => server.tlsPort,
+        lines: [
+          (server) => {
+            const own = certificate(server, 'own', '/CN=127.0.0.1');
+            known = certificate(server, 'known', '/CN=Known/emailAddress=Cert.User@ways.example');
+            return [
+              'SSLEngine on',
+              `SSLCertificateFile "${own}.crt"`,
+              `SSLCertificateKeyFile "${own}.key"`,
+              `SSLCACertificateFile "${known}.crt"`,
+              'SSLVerifyClient optional',
+              'SSLUserName SSL_CLIENT_S_DN_Email',
+              'ChronicleTrustRemoteUser On',
+            ].join('\n');
+          },
+        ],
+      },
+    ],
+  });
+  before(() => {
+    s.expectLog(/AH01906|AH01873|AH02276|AH02039/);
+    return s.start();
+  });
+  after(() => s.stop());
+
+  const ask = (base) =>
+    new Promise((resolve, reject) => {
+      const keys = base ? { key: fs.readFileSync(`${base}.key`), cert: fs.readFileSync(`${base}.crt`) } : {};
+      const url = `https://127.0.0.1:${s.tlsPort}/api/v1/auth/me`;
+      const req = https.get(url, { ...keys, agent: false, rejectUnauthorized: false }, (res) => {
+        let text = '';
+        res.on('data', (part) => {
+          text += part;
+        });
+        res.on('end', () => resolve({ status: res.statusCode, text }));
+      });
+      req.on('error', reject);
+    });
+
+  it('the address in a certificate is an account, without a certificate nobody is', async () => {
+    const res = await ask(known);
+    assert.equal(res.status, 200, res.text);
+    assert.equal(JSON.parse(res.text).data.email, 'cert.user@ways.example');
+    assert.equal((await ask()).status, 401);
+  });
+
+  it('a certificate of somebody else’s making opens nothing', async () => {
+    const own = certificate(s, 'forged', '/CN=Known/emailAddress=Cert.User@ways.example');
+    await assert.rejects(ask(own));
   });
 });
 
