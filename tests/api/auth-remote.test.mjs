@@ -361,7 +361,7 @@ describe('Client certificates', () => {
     ],
   });
   before(() => {
-    s.expectLog(/AH01906|AH01873|AH02276|AH02039/);
+    s.expectLog(/AH01906|AH01873|AH02276|AH02039|AH02227/);
     return s.start();
   });
   after(() => s.stop());

@@ -110,6 +110,17 @@ static inline ch_req_t *ch_request_make(ch_method_e method, const char *path)
     return rq;
 }
 
+/* Just some request, for what needs one and no more; it leaves what the
+ * others look at alone. */
+static inline ch_req_t *ch_request_any(void)
+{
+    ch_req_t *rq = apr_pcalloc(pool, sizeof(*rq));
+
+    rq->pool = pool;
+    rq->conf = apr_pcalloc(pool, sizeof(*rq->conf));
+    return rq;
+}
+
 static inline void ch_request_header(ch_req_t *rq, const char *name,
                                      const char *value)
 {

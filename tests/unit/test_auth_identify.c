@@ -7,6 +7,7 @@
 #include "auth/known.h"
 #include "base/seal.h"
 #include "store/seat.h"
+#include "store/bus.h"
 #include "store/sql_gen.h"
 
 #define SESSION "0198a000-0000-7000-8000-000000000001"
@@ -28,7 +29,7 @@ static ch_err_t *answer(const char *asked, ch_rows_t **out)
     store.asked = asked;
     *out = apr_pmemdup(pool, store.rows, sizeof(**out));
     if (store.revoked) {
-        ch_session_forget(store.revoked);
+        ch_session_forget(ch_request_any(), store.revoked);
     }
     return store.says ? ch_err_make(pool, store.says, NULL) : NULL;
 }
@@ -45,6 +46,12 @@ ch_err_t *sql_session_principal(ch_db_t *db, const sql_session_principal_t *in,
 {
     store.by_id++;
     return answer(in->id, out);
+}
+
+/* Nobody else listens. */
+void ch_bus_tell(struct ch_redis_t *redis, apr_pool_t *p, char letter,
+                 const char *id)
+{
 }
 
 /* Nobody is another module's user here; test_auth_remote sees to them. */
@@ -298,15 +305,15 @@ START_TEST(a_cookie_is_remembered)
     ch_identify_stage(arrive(NULL, CH_SESSION_COOKIE "=abd"));
     ck_assert_int_eq(store.by_cookie, 2);
     /* until it is revoked, or its user changes */
-    ch_session_forget(SESSION);
+    ch_session_forget(ch_request_any(), SESSION);
     ch_identify_stage(arrive(NULL, COOKIE));
     ck_assert_int_eq(store.by_cookie, 3);
-    ch_session_forget_user(USER);
+    ch_session_forget_user(ch_request_any(), USER);
     ch_identify_stage(arrive(NULL, COOKIE));
     ck_assert_int_eq(store.by_cookie, 4);
-    ch_session_forget(OTHER);
-    ch_session_forget_user(STRANGER);
-    ch_session_forget("no id");
+    ch_session_forget(ch_request_any(), OTHER);
+    ch_session_forget_user(ch_request_any(), STRANGER);
+    ch_session_forget(ch_request_any(), "no id");
     ch_identify_stage(arrive(NULL, COOKIE));
     ck_assert_int_eq(store.by_cookie, 4);
 }
@@ -467,12 +474,12 @@ START_TEST(sure)
     ck_assert_ptr_null(ch_auth_be_sure(rq));
     ck_assert_ptr_null(ch_auth_be_sure(with_token()));
     ck_assert_int_eq(store.by_id, 1);
-    ch_session_forget(SESSION);
+    ch_session_forget(ch_request_any(), SESSION);
     ck_assert_ptr_null(ch_auth_be_sure(rq));
     ck_assert_int_eq(store.by_id, 1);
     ck_assert_ptr_null(ch_auth_be_sure(with_token()));
     ck_assert_int_eq(store.by_id, 2);
-    ch_session_forget_user(USER);
+    ch_session_forget_user(ch_request_any(), USER);
     ck_assert_ptr_null(ch_auth_be_sure(with_token()));
     ck_assert_int_eq(store.by_id, 3);
 }

@@ -4,6 +4,7 @@
 #include "ch_rows.h"
 
 #include "auth/auth.h"
+#include "store/bus.h"
 #include "store/sql_gen.h"
 
 #define USER "0198a000-0000-7000-8000-00000000000a"
@@ -31,6 +32,7 @@ static const ch_rows_t inactive = { .names = COLUMNS,
 /* What the store was asked and what it says, find by find. */
 static struct {
     int finds, creates, claims;
+    const char *told;
     const char *email, *admin;
     const ch_rows_t *found[4], *created, *claimed;
     ch_code_e says;
@@ -64,6 +66,13 @@ ch_err_t *sql_remote_claim(ch_db_t *db, const sql_remote_claim_t *in,
     store.claims++;
     store.admin = in->admin_email;
     return answer(in->email, store.claimed, out);
+}
+
+/* What other servers are told. */
+void ch_bus_tell(struct ch_redis_t *redis, apr_pool_t *p, char letter,
+                 const char *id)
+{
+    store.told = apr_psprintf(pool, "%c %s", letter, id);
 }
 
 /* Of auth/identify, which is linked for what it makes of a seat. */
@@ -141,10 +150,10 @@ START_TEST(an_account_there_is)
     }
     ck_assert_int_eq(store.creates + store.claims, 0);
     /* until it changes */
-    ch_session_forget_user(STRANGER);
+    ch_session_forget_user(ch_request_any(), STRANGER);
     ch_remote_identify(arrive("alice@b.cd"));
     ck_assert_int_eq(store.finds, 1);
-    ch_session_forget_user(USER);
+    ch_session_forget_user(ch_request_any(), USER);
     store.found[1] = &inactive;
     rq = arrive("alice@b.cd");
     ch_remote_identify(rq);
@@ -218,6 +227,8 @@ START_TEST(nobody_has_verified_it)
     is_account(rq, "a@b.cd", CH_ROLE_MANAGER);
     ck_assert_int_eq(store.claims, 1);
     ck_assert_int_eq(store.creates, 0);
+    /* whoever was in is out on all servers */
+    ck_assert_str_eq(store.told, "u " USER);
 }
 END_TEST
 

@@ -3,10 +3,17 @@
 #include "ch_rows.h"
 
 #include "auth/auth.h"
+#include "store/bus.h"
 #include "auth/refresh.h"
 #include "base/clock.h"
 #include "base/seal.h"
 #include "base/uuid.h"
+
+/* Nobody else listens. */
+void ch_bus_tell(struct ch_redis_t *redis, apr_pool_t *p, char letter,
+                 const char *id)
+{
+}
 
 static const ch_secret_t keys[] = {
     { .kid = "1", .secret = "a secret of at least 32 bytes, yes", .len = 34 }

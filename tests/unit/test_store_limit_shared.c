@@ -285,7 +285,37 @@ START_TEST(exact_with_four_processes)
 }
 END_TEST
 
-CH_REDIS_MAIN("store/limit_shared", CH_ONCE(counts_down),
+static ch_limit_state_t peek(const char *caller, int limit, int seconds)
+{
+    ch_limit_t what = rule(caller, limit, seconds);
+
+    return ch_limit_peek(pool, &what);
+}
+
+/* Looking counts nothing, and sees what other servers have counted. */
+START_TEST(looks)
+{
+    int i;
+
+    start();
+    ck_state(peek("k", 3, 60), 3, 0);
+    ck_says(redis, "0", "DBSIZE");
+    for (i = 1; i <= 3; i++) {
+        open_memory();
+        count("k", 3, 60);
+        ck_state(peek("k", 3, 60), i < 3 ? 3 - i : 0, i == 3);
+        ck_state(peek("k", 3, 60), i < 3 ? 3 - i : 0, i == 3);
+    }
+    ck_assert_int_ge(peek("k", 3, 60).reset, 59);
+    ck_assert_int_le(peek("k", 3, 60).reset, 60);
+    ck_state(peek("other", 3, 60), 3, 0);
+    ck_state(peek("k", 4, 60), 1, 0);
+    redis = NULL; /* this server alone has counted one */
+    ck_state(peek("k", 3, 60), 2, 0);
+}
+END_TEST
+
+CH_REDIS_MAIN("store/limit_shared", CH_ONCE(looks), CH_ONCE(counts_down),
               CH_ONCE(servers_count_together), CH_ONCE(what_counts_together),
               CH_ONCE(windows), CH_ONCE(largest), CH_ONCE(limits_change),
               CH_ONCE(keys_tell_nothing), CH_ONCE(key_without_end),
