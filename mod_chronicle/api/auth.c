@@ -243,6 +243,14 @@ static ch_err_t *register_account(ch_req_t *rq)
     return reply_account(rq, &session, rows, "Account created");
 }
 
+static ch_err_t *refuse_login(ch_req_t *rq, const account_in_t *in,
+                              const ch_rows_t *found)
+{
+    ch_err_t *err = ch_auth_audit_failure(rq, in->email, found);
+
+    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+}
+
 /* Checks the password with the same work whoever asks. *found has a row only
  * when it fits an active account. */
 static ch_err_t *check_login(ch_req_t *rq, const account_in_t *in,
@@ -266,8 +274,7 @@ static ch_err_t *check_login(ch_req_t *rq, const account_in_t *in,
     if (good && ch_rows_bool(*found, 0, "is_active")) {
         return NULL;
     }
-    err = ch_auth_audit_failure(rq, in->email, *found);
-    return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);
+    return refuse_login(rq, in, *found);
 }
 
 static ch_err_t *login(ch_req_t *rq)
@@ -302,7 +309,7 @@ static ch_err_t *login(ch_req_t *rq)
         return err;
     }
     if (!ch_rows_count(rows)) { /* changed while we hashed */
-        return refuse_login(rq, in->email, found);
+        return refuse_login(rq, in, found);
     }
     return reply_account(rq, &session, rows, "Logged in");
 }
