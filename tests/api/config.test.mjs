@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { execFileSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { Server, serverSuite, startServer } from './lib/server.mjs';
+import { TLS_NOISE, tlsOptions } from './lib/tls.mjs';
 import { cookieLogin, jwtHeader, mintJwt, jwtClaims } from './lib/accounts.mjs';
 import { fails, ok, parallel } from './lib/expect.mjs';
 
@@ -370,57 +370,17 @@ describe('Beside other content', () => {
   });
 });
 
-serverSuite(
-  'TLS',
-  {
-    tlsPort: true,
-    modules: ['ssl'],
-    directives: [(s) => `Listen 127.0.0.1:${s.tlsPort}`],
-    vhosts: [
-      {
-        name: '127.0.0.1',
-        port: (s) => s.tlsPort,
-        lines: [
-          'SSLEngine on',
-          (s) => {
-            const file = path.join(s.dir, 'server.pem');
-            execFileSync(
-              'openssl',
-              [
-                'req',
-                '-x509',
-                '-newkey',
-                'rsa:2048',
-                '-nodes',
-                '-days',
-                '2',
-                '-subj',
-                '/CN=127.0.0.1',
-                '-keyout',
-                file,
-                '-out',
-                `${file}.crt`,
-              ],
-              { stdio: 'ignore' },
-            );
-            return `SSLCertificateKeyFile "${file}"\nSSLCertificateFile "${file}.crt"`;
-          },
-        ],
-      },
-    ],
-  },
-  (s) => {
-    s.expectLog(/AH01906: .* is a CA certificate/, /AH01873: Init: Session Cache is not configured/);
-    it('answers carry Strict-Transport-Security, and cookies are Secure', async () => {
-      const alice = await s.user();
-      const tls = s.client({ tls: true, cookies: {} });
-      const res = await tls.post('/auth/login', { email: alice.email, password: alice.password, session: true });
-      ok(res);
-      assert.equal(res.headers['strict-transport-security'], 'max-age=31536000; includeSubDomains');
-      for (const line of res.headers['set-cookie']) assert.match(line, /;\s*secure/i);
-      ok(await tls.get('/folders'));
-      const plain = await cookieLogin(s, alice);
-      for (const line of plain.loginAnswer.headers['set-cookie']) assert.doesNotMatch(line, /;\s*secure/i);
-    });
-  },
-);
+serverSuite('TLS', tlsOptions(), (s) => {
+  s.expectLog(...TLS_NOISE);
+  it('answers carry Strict-Transport-Security, and cookies are Secure', async () => {
+    const alice = await s.user();
+    const tls = s.client({ tls: true, cookies: {} });
+    const res = await tls.post('/auth/login', { email: alice.email, password: alice.password, session: true });
+    ok(res);
+    assert.equal(res.headers['strict-transport-security'], 'max-age=31536000; includeSubDomains');
+    for (const line of res.headers['set-cookie']) assert.match(line, /;\s*secure/i);
+    ok(await tls.get('/folders'));
+    const plain = await cookieLogin(s, alice);
+    for (const line of plain.loginAnswer.headers['set-cookie']) assert.doesNotMatch(line, /;\s*secure/i);
+  });
+});

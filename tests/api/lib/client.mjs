@@ -17,7 +17,7 @@ function collect(rawHeaders) {
   return out;
 }
 
-function answer(status, headers, raw) {
+export function answer(status, headers, raw) {
   const res = { status, headers, raw };
   const decode = decoders[headers['content-encoding']];
   res.text = (decode && raw.length ? decode(raw) : raw).toString('utf8');
