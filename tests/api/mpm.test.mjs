@@ -7,6 +7,7 @@ import { until } from './lib/env.mjs';
 import { fails, ok, parallel, tally } from './lib/expect.mjs';
 
 for (const [mpm, shape] of [
+  ['event', { children: 2, threads: 8 }],
   ['worker', { children: 2, threads: 8 }],
   ['prefork', { children: 6, threads: 1 }],
 ]) {
@@ -28,6 +29,8 @@ for (const [mpm, shape] of [
       const key = { headers: { 'idempotency-key': 'k' } };
       const made = await parallel(10, () => alice.post('/folders', { name: 'once' }, key));
       assert.equal(new Set(made.filter((res) => res.status === 201).map((res) => res.json.data.id)).size, 1);
+      ok(await alice.del(`/notes/${note.id}`));
+      fails(await web.get(`/notes/${note.id}`), 404, 'NOTE_NOT_FOUND');
     });
 
     it('a revocation acts at once in every child', async () => {
@@ -49,8 +52,12 @@ for (const [mpm, shape] of [
   });
 }
 
-for (const mpm of ['event', 'worker']) {
-  serverSuite(`A graceful restart under load, ${mpm}`, { mpm, limits: { api: '100000/900' } }, (s) => {
+for (const [mpm, shape] of [
+  ['event', {}],
+  ['worker', {}],
+  ['prefork', { children: 8, dbMax: 1 }],
+]) {
+  serverSuite(`A graceful restart under load, ${mpm}`, { mpm, ...shape, limits: { api: '100000/900' } }, (s) => {
     it('loses no request, no session and no count', async () => {
       const alice = await s.user();
       const note = ok(await alice.post('/notes', { title: 'x' }), 201);

@@ -165,9 +165,9 @@ export class Client {
  * Writes bytes to the server's port and gives everything that comes back until it closes (or `ms` pass):
  * {status, headers, text, raw}; the whole stream is in `raw`.
  */
-export function rawExchange(server, parts, { ms = 10000, pause = 0 } = {}) {
+export function rawExchange(server, parts, { ms = 10000, pause = 0, port = server.port } = {}) {
   return new Promise((resolve, reject) => {
-    const socket = net.connect(server.port, '127.0.0.1');
+    const socket = net.connect(port, '127.0.0.1');
     const received = [];
     const finish = () => {
       clearTimeout(timer);
