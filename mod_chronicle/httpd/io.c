@@ -228,24 +228,44 @@ static int takes_gzip(const ch_req_t *rq)
     return 0;
 }
 
-/* Long answers are compressed by mod_deflate where it is loaded and nobody
- * set up compression for this place; short ones by nobody. */
+static int has_filter(const request_rec *r, const char *name)
+{
+    const ap_filter_t *filter = r->output_filters;
+
+    while (filter && strcasecmp(filter->frec->name, name) != 0) {
+        filter = filter->next;
+    }
+    return filter != NULL;
+}
+
+/* What is sent depends on Accept-Encoding, so caches between are told, also
+ * where the client takes no coding. The server takes out repetitions. */
+static void vary_by_coding(request_rec *r)
+{
+    if (ap_get_output_filter_handle("DEFLATE")) {
+        apr_table_mergen(r->headers_out, "Vary", "Accept-Encoding");
+    }
+}
+
+static void refuse_compression(request_rec *r)
+{
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_setn(r->subprocess_env, "no-brotli", "1");
+}
+
+/* Long answers are compressed by mod_deflate where it is loaded, after
+ * whatever the admin set up for this place: a filter leaves alone what
+ * another has encoded. Short ones, and downloads, are compressed by nobody. */
 static void set_compression(request_rec *r, const ch_req_t *rq, size_t size)
 {
-    const ap_filter_t *filter;
-
-    if (size < GZIP_MIN) {
-        apr_table_setn(r->subprocess_env, "no-gzip", "1");
-        apr_table_setn(r->subprocess_env, "no-brotli", "1");
+    if (size < GZIP_MIN
+        || apr_table_get(r->headers_out, "Content-Disposition")) {
+        refuse_compression(r);
         return;
     }
-    for (filter = r->output_filters; filter; filter = filter->next) {
-        if (strcasecmp(filter->frec->name, "brotli_compress") == 0
-            || strcasecmp(filter->frec->name, "deflate") == 0) {
-            return;
-        }
-    }
-    if (takes_gzip(rq) && ap_get_output_filter_handle("DEFLATE")) {
+    vary_by_coding(r);
+    if (takes_gzip(rq) && !has_filter(r, "DEFLATE")
+        && ap_get_output_filter_handle("DEFLATE")) {
         ap_add_output_filter("DEFLATE", NULL, r, r->connection);
     }
 }
@@ -299,6 +319,10 @@ int ch_server_send(request_rec *r, ch_req_t *rq)
         ap_set_content_type(r, reply->content_type);
         ap_set_content_length(r, bucket ? (apr_off_t)bucket->length : 0);
         set_compression(r, rq, bucket ? bucket->length : 0);
+    }
+    else if (reply->status == 304) {
+        refuse_compression(r); /* its tag is right as it is */
+        vary_by_coding(r);
     }
     if (bucket) {
         APR_BRIGADE_INSERT_TAIL(brigade, bucket);

@@ -132,45 +132,61 @@ void ch_reply_write_row(ch_buf_t *buf, const ch_fields_t *out,
 
 /* --- conditional requests --------------------------------------------- */
 
-/* Whether a quoted tag of a header is ours; a "-gzip" that a compressing
- * filter put in is not part of it. */
+/* Whether a quoted tag of a header is ours, whatever a compressing filter put
+ * in. */
 static int is_same_tag(const char *tag, size_t len, const char *etag)
 {
     size_t own = strlen(etag) - 1; /* without the closing quote */
 
-    return len > own && strncmp(tag, etag, own) == 0
-           && (len == own + 1
-               || (len == own + 6 && strncmp(tag + own, "-gzip", 5) == 0));
+    return ch_req_tag_len(tag, len) == own && strncmp(tag, etag, own) == 0;
 }
 
-/* Whether If-None-Match names this tag (weak comparison). */
-static int none_match_hits(const char *header, const char *etag)
+/* The tag of If-None-Match that names this one (weak comparison), as it was
+ * sent, or NULL. */
+static const char *none_match_hit(apr_pool_t *pool, const char *header,
+                                  const char *etag)
 {
     for (;;) {
         const char *end;
 
         header += strspn(header, " \t,");
         if (*header == '*') {
-            return 1;
+            return etag;
         }
         if (strncmp(header, "W/", 2) == 0) {
             header += 2;
         }
         end = *header == '"' ? strchr(header + 1, '"') : NULL;
         if (!end) {
-            return 0; /* the end, or no list of tags */
+            return NULL; /* the end, or no list of tags */
         }
-        if (is_same_tag(header, (size_t)(end + 1 - header), etag)) {
-            return 1;
+        end++;
+        if (is_same_tag(header, (size_t)(end - header), etag)) {
+            return apr_pstrmemdup(pool, header, (size_t)(end - header));
         }
-        header = end + 1;
+        header = end;
     }
+}
+
+/* A compressed answer is known by its own tag: a client that still takes its
+ * coding is told that one is good. */
+static const char *tag_of_304(const ch_req_t *rq, const char *hit,
+                              const char *etag)
+{
+    const char *codings = ch_req_header(rq, "Accept-Encoding");
+    const char *coding = strrchr(hit, '-');
+
+    if (!coding || !codings) {
+        return etag;
+    }
+    coding = apr_pstrmemdup(rq->pool, coding + 1, strlen(coding) - 2);
+    return strstr(codings, coding) ? hit : etag;
 }
 
 /* Sets the ETag of an answer; 1 when the client has it already. */
 static int has_already(ch_req_t *rq, const char *etag)
 {
-    const char *header;
+    const char *header, *hit;
 
     apr_table_setn(rq->out, "ETag", etag);
     if (rq->route->method != CH_GET) {
@@ -178,10 +194,14 @@ static int has_already(ch_req_t *rq, const char *etag)
     }
     rq->reply.cache_control = "private, no-cache";
     header = ch_req_header(rq, "If-None-Match");
-    if (!header || (rq->route->flags & CH_NO_304)
-        || !none_match_hits(header, etag)) {
+    if (!header || (rq->route->flags & CH_NO_304)) {
         return 0;
     }
+    hit = none_match_hit(rq->pool, header, etag);
+    if (!hit) {
+        return 0;
+    }
+    apr_table_setn(rq->out, "ETag", tag_of_304(rq, hit, etag));
     rq->reply.status = 304;
     return 1;
 }

@@ -10,6 +10,22 @@ const char *ch_req_header(const ch_req_t *rq, const char *name)
     return apr_table_get(rq->in, name);
 }
 
+size_t ch_req_tag_len(const char *tag, size_t len)
+{
+    static const char *const codings[] = { "-gzip", "-br" };
+    size_t i;
+
+    len--; /* the closing quote */
+    for (i = 0; i < CH_COUNT(codings); i++) {
+        size_t size = strlen(codings[i]);
+
+        if (len > size && memcmp(tag + len - size, codings[i], size) == 0) {
+            return len - size;
+        }
+    }
+    return len;
+}
+
 const char *ch_req_cookie(const ch_req_t *rq, const char *name)
 {
     const char *at = apr_table_get(rq->in, "Cookie");

@@ -127,6 +127,11 @@ int ch_req_query_given(const ch_req_t *rq, size_t offset);
 /* A request header, NULL when absent. */
 const char *ch_req_header(const ch_req_t *rq, const char *name);
 
+/* Length of an entity tag as it was made here: without its closing quote and
+ * without the "-gzip" or "-br" that a compressing filter put before it. tag:
+ * len bytes that end with a quote. */
+size_t ch_req_tag_len(const char *tag, size_t len);
+
 /* A cookie's value (RFC 6265), NULL when absent or empty. */
 const char *ch_req_cookie(const ch_req_t *rq, const char *name);
 

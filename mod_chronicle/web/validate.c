@@ -258,16 +258,12 @@ static void read_if_match(ch_req_t *rq)
 
         text += len + (text[len] == ',');
         tag_len = strcspn(tag, ", \t");
-        if (tag_len > 6 && strncmp(tag + tag_len - 6, "-gzip\"", 6) == 0) {
-            /* what a compressing filter made of our tag */
-            tag = apr_pstrcat(rq->pool,
-                              apr_pstrmemdup(rq->pool, tag, tag_len - 6),
-                              "\"", NULL);
-            tag_len -= 5;
+        if (tag_len < 4 || strncmp(tag, "\"v", 2) != 0 || tag[2] == '0'
+            || tag[tag_len - 1] != '"') {
+            continue;
         }
-        if (tag_len > 3 && strncmp(tag, "\"v", 2) == 0 && tag[2] != '0'
-            && tag[tag_len - 1] == '"'
-            && ch_bind_int(tag + 2, tag_len - 3, &version)
+        tag_len = ch_req_tag_len(tag, tag_len);
+        if (ch_bind_int(tag + 2, tag_len - 2, &version)
             && version <= APR_INT32_MAX) {
             APR_ARRAY_PUSH(versions, apr_int64_t) = version;
         }

@@ -141,6 +141,9 @@ static const struct {
     /* what a compressing filter made of our tag */
     { "\"v5-gzip\"", "5 " },
     { "\"v5-gzip\", \"v6\"", "5 6 " },
+    { "\"v5-br\"", "5 " },
+    { "\"v5-br\",\"v6-gzip\"", "5 6 " },
+    { "W/\"v5-br\"", "" },
     /* weak ones match nothing */
     { "W/\"v1\"", "" },
     { "W/\"v1-gzip\"", "" },
@@ -164,7 +167,9 @@ static const struct {
     { "\"v1.0\"", "" },
     { "\"v 1\"", "" },
     { "\"v+1\"", "" },
-    { "\"v1-br\"", "" },
+    { "\"v1-bro\"", "" },
+    { "\"-br\"", "" },
+    { "\"v-br\"", "" },
     { "\"v-gzip\"", "" },
     { "\"v1-gzip-gzip\"", "" },
     { "\"v1\"x", "" },
