@@ -10,7 +10,7 @@ umask 022
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly ROOT
 
-for part in common deps build postgres redis httpd up check bench; do
+for part in common deps build postgres redis httpd up check tools bench; do
     # shellcheck source=/dev/null
     . "$ROOT/packaging/lib/$part.sh"
 done
@@ -30,7 +30,7 @@ Usage: ./apxs-build.sh COMMAND [OPTIONS]
   down    stop what "up" started
             --dir DIR       the same as given to "up"
   test    build, then run all tests; the last line is the count
-            test PART       one of: unit guards api asan
+            test PART       one of: unit tsan guards api asan
             test api NAME   one file: tests/api/NAME.test.mjs
   bench   build, then measure (options are those of bench/run.sh)
   build   only build; the module is then in var/build/.libs

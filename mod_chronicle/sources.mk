@@ -43,6 +43,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/seal.c \
 	mod_chronicle/base/text.c \
 	mod_chronicle/base/uuid.c \
+	mod_chronicle/base/words.c \
 	mod_chronicle/jobs/runner.c \
 	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
@@ -126,6 +127,7 @@ chronicle_headers = \
 	mod_chronicle/base/seal.h \
 	mod_chronicle/base/text.h \
 	mod_chronicle/base/uuid.h \
+	mod_chronicle/base/words.h \
 	mod_chronicle/chronicle.h \
 	mod_chronicle/conf.h \
 	mod_chronicle/httpd/config.h \

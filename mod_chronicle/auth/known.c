@@ -9,17 +9,28 @@
 #include <apr_strings.h>
 
 #include "base/seal.h"
+#include "base/words.h"
 
 #define SLOTS 2048     /* power of two */
 #define TOKEN_MAX 640  /* bytes; longer ones are checked each time */
 
 typedef struct {
-    apr_uint32_t seq; /* odd while it is written */
     int conf;
     apr_uint32_t len; /* 0 = empty */
     ch_known_t known;
     char token[TOKEN_MAX];
+} entry_t;
+
+typedef struct {
+    apr_uint64_t seq; /* odd while it is written */
+    entry_t entry;
 } slot_t;
+
+_Static_assert(sizeof(entry_t) % 8 == 0
+                   && offsetof(entry_t, token) % 8 == 0,
+               "an entry is copied in words");
+
+#define HEAD offsetof(entry_t, token)
 
 static slot_t *slots;
 static unsigned char seed[APR_SIPHASH_KSIZE];
@@ -39,11 +50,17 @@ static slot_t *slot_of(ch_bytes_t token)
                   & (SLOTS - 1)];
 }
 
+/* Bytes of an entry with a token of this length, in whole words. */
+static size_t entry_size(size_t len)
+{
+    return HEAD + (len + 7) / 8 * 8;
+}
+
 int ch_known_get(int conf, ch_bytes_t token, ch_known_t *out)
 {
-    apr_uint32_t seq;
+    apr_uint64_t seq;
+    entry_t entry;
     slot_t *slot;
-    int same;
 
     if (!slots || !token.len || token.len > TOKEN_MAX) {
         return 0;
@@ -53,21 +70,32 @@ int ch_known_get(int conf, ch_bytes_t token, ch_known_t *out)
     if (seq & 1) {
         return 0;
     }
-    same = slot->len == token.len && slot->conf == conf
-           && memcmp(slot->token, token.data, token.len) == 0;
-    *out = slot->known;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return same && __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
+    ch_words_load(&entry, &slot->entry, entry_size(token.len));
+    if (__atomic_load_n(&slot->seq, __ATOMIC_RELAXED) != seq
+        || entry.len != token.len || entry.conf != conf
+        || memcmp(entry.token, token.data, token.len) != 0) {
+        return 0;
+    }
+    *out = entry.known;
+    return 1;
 }
 
 void ch_known_put(int conf, ch_bytes_t token, const ch_claims_t *claims)
 {
-    apr_uint32_t seq;
+    apr_uint64_t seq;
+    entry_t entry;
     slot_t *slot;
 
     if (!slots || !token.len || token.len > TOKEN_MAX) {
         return;
     }
+    memset(&entry, 0, entry_size(token.len));
+    entry.conf = conf;
+    entry.len = (apr_uint32_t)token.len;
+    entry.known.exp = claims->exp;
+    apr_cpystrn(entry.known.user_id, claims->sub, CH_UUID_LEN + 1);
+    apr_cpystrn(entry.known.session_id, claims->sid, CH_UUID_LEN + 1);
+    memcpy(entry.token, token.data, token.len);
     slot = slot_of(token);
     seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
     if ((seq & 1)
@@ -76,11 +104,6 @@ void ch_known_put(int conf, ch_bytes_t token, const ch_claims_t *claims)
                                         __ATOMIC_RELAXED)) {
         return; /* somebody else writes it: next time */
     }
-    slot->conf = conf;
-    slot->len = (apr_uint32_t)token.len;
-    slot->known.exp = claims->exp;
-    apr_cpystrn(slot->known.user_id, claims->sub, CH_UUID_LEN + 1);
-    apr_cpystrn(slot->known.session_id, claims->sid, CH_UUID_LEN + 1);
-    memcpy(slot->token, token.data, token.len);
+    ch_words_store(&slot->entry, &entry, entry_size(token.len));
     __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
 }

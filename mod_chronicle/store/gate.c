@@ -31,6 +31,12 @@ ch_gate_t *ch_gate_make(apr_pool_t *pool, int max)
     return gate;
 }
 
+/* Under the lock; who only wants to know the number asks without it. */
+static void count(ch_gate_t *gate, int change)
+{
+    __atomic_store_n(&gate->busy, gate->busy + change, __ATOMIC_RELAXED);
+}
+
 int ch_gate_busy(const ch_gate_t *gate)
 {
     return __atomic_load_n(&gate->busy, __ATOMIC_RELAXED);
@@ -42,7 +48,7 @@ int ch_gate_enter(ch_gate_t *gate, int wait_ms)
 
     apr_thread_mutex_lock(gate->mutex);
     if (gate->busy < gate->max) {
-        gate->busy++;
+        count(gate, 1);
         apr_thread_mutex_unlock(gate->mutex);
         return 1;
     }
@@ -70,7 +76,7 @@ void ch_gate_leave(ch_gate_t *gate)
         ch_waiter_wake(&next->waiter);
     }
     else {
-        gate->busy--;
+        count(gate, -1);
     }
     apr_thread_mutex_unlock(gate->mutex);
 }

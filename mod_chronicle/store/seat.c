@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/words.h"
+
 #define BUCKETS 8192 /* power of two */
 #define WAYS 4
 
@@ -12,11 +14,17 @@
  * A writer that died leaves an odd number: the slot is then never read again,
  * which costs one slot and nothing else. */
 typedef struct {
-    apr_uint32_t seq;
-    apr_uint32_t fresh_until; /* seconds; 0 = empty */
     unsigned char key[16];
     ch_seat_t seat;
+} entry_t;
+
+typedef struct {
+    apr_uint32_t seq;
+    apr_uint32_t fresh_until; /* seconds; 0 = empty */
+    entry_t entry;
 } slot_t;
+
+_Static_assert(sizeof(entry_t) % 8 == 0, "an entry is copied in words");
 
 typedef struct {
     apr_uint64_t epoch;
@@ -49,23 +57,34 @@ static apr_uint32_t now_seconds(void)
     return (apr_uint32_t)apr_time_sec(apr_time_now());
 }
 
-/* A consistent copy of a slot; 0 when it was being written. */
-static int copy_slot(slot_t *slot, slot_t *out)
+static apr_uint32_t fresh_until(const slot_t *slot)
+{
+    return __atomic_load_n(&slot->fresh_until, __ATOMIC_ACQUIRE);
+}
+
+static void set_fresh(slot_t *slot, apr_uint32_t until)
+{
+    __atomic_store_n(&slot->fresh_until, until, __ATOMIC_RELEASE);
+}
+
+/* A consistent copy of a slot; 0 when it is empty or was being written. */
+static int copy_slot(const slot_t *slot, entry_t *out, apr_uint32_t *until)
 {
     apr_uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
 
     if (seq & 1) {
         return 0;
     }
-    memcpy(out, slot, sizeof(*out));
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
+    *until = fresh_until(slot);
+    ch_words_load(out, &slot->entry, sizeof(*out));
+    return *until && __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
 }
 
 int ch_seat_get(const unsigned char key[16], ch_seat_t *out)
 {
+    apr_uint32_t until;
     slot_t *bucket;
-    slot_t copy;
+    entry_t copy;
     int i;
 
     if (!room) {
@@ -73,9 +92,9 @@ int ch_seat_get(const unsigned char key[16], ch_seat_t *out)
     }
     bucket = bucket_of(key);
     for (i = 0; i < WAYS; i++) {
-        if (copy_slot(&bucket[i], &copy) && copy.fresh_until
+        if (copy_slot(&bucket[i], &copy, &until)
             && memcmp(copy.key, key, 16) == 0) {
-            if (copy.fresh_until <= now_seconds()) {
+            if (until <= now_seconds()) {
                 return 0;
             }
             *out = copy.seat;
@@ -114,7 +133,7 @@ static apr_uint32_t lock_slot(slot_t *slot)
 static void unlock_slot(slot_t *slot, apr_uint32_t seq)
 {
     while (!swap_seq(slot, seq, seq + 1)) {
-        slot->fresh_until = 0;
+        set_fresh(slot, 0);
         seq = seq_of(slot);
     }
 }
@@ -125,17 +144,23 @@ static slot_t *slot_for(const unsigned char key[16])
 {
     slot_t *bucket = bucket_of(key);
     slot_t *best = NULL;
+    apr_uint32_t oldest = 0;
     int i;
 
     for (i = 0; i < WAYS; i++) {
+        apr_uint32_t until = fresh_until(&bucket[i]);
+        unsigned char own[16];
+
         if (__atomic_load_n(&bucket[i].seq, __ATOMIC_ACQUIRE) & 1) {
             continue;
         }
-        if (memcmp(bucket[i].key, key, 16) == 0) {
+        ch_words_load(own, bucket[i].entry.key, sizeof(own));
+        if (memcmp(own, key, sizeof(own)) == 0) {
             return &bucket[i];
         }
-        if (!best || bucket[i].fresh_until < best->fresh_until) {
+        if (!best || until < oldest) {
             best = &bucket[i];
+            oldest = until;
         }
     }
     return best;
@@ -144,12 +169,15 @@ static slot_t *slot_for(const unsigned char key[16])
 void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
                  apr_uint64_t epoch)
 {
+    entry_t entry;
     apr_uint32_t seq;
     slot_t *slot;
 
     if (!room) {
         return;
     }
+    memcpy(entry.key, key, sizeof(entry.key));
+    entry.seat = *seat;
     slot = slot_for(key);
     seq = slot ? lock_slot(slot) : 0;
     if (!seq) {
@@ -158,9 +186,8 @@ void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
     /* The slot is ours: a drop that comes from now on marks it, one that came
      * before has moved the epoch. */
     if (ch_seat_epoch() == epoch) {
-        memcpy(slot->key, key, 16);
-        slot->seat = *seat;
-        slot->fresh_until = now_seconds() + CH_SEAT_SECONDS;
+        ch_words_store(&slot->entry, &entry, sizeof(entry));
+        set_fresh(slot, now_seconds() + CH_SEAT_SECONDS);
     }
     unlock_slot(slot, seq);
 }
@@ -171,6 +198,7 @@ static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
 {
     for (;;) {
         apr_uint32_t seq = seq_of(slot);
+        unsigned char own[16];
 
         if (seq & 1) {
             if (swap_seq(slot, seq, seq + 2)) {
@@ -178,9 +206,10 @@ static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
             }
             continue;
         }
-        if (!slot->fresh_until
-            || (id
-                && memcmp((const char *)&slot->seat + offset, id, 16) != 0)) {
+        ch_words_load(own, (const char *)&slot->entry.seat + offset,
+                      sizeof(own));
+        if (!fresh_until(slot)
+            || (id && memcmp(own, id, sizeof(own)) != 0)) {
             if (seq_of(slot) == seq) {
                 return; /* nobody wrote while we looked */
             }
@@ -188,7 +217,7 @@ static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
         }
         seq = lock_slot(slot);
         if (seq) {
-            slot->fresh_until = 0;
+            set_fresh(slot, 0);
             unlock_slot(slot, seq);
             return;
         }

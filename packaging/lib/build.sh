@@ -41,8 +41,9 @@ make_in() {
         die "the build failed; the cause is above"
 }
 
-# build_tree DIR ARGUMENT...: one at a time, whoever else calls.
-build_tree() {
+# prepare_tree DIR ARGUMENT...: configured, nothing made; one at a time,
+# whoever else calls.
+prepare_tree() {
     local dir=$1
     shift
     mkdir -p "$dir"
@@ -51,7 +52,15 @@ build_tree() {
     leave_in_place_build
     make_configure
     configure_in "$dir" "$@"
-    make_in "$dir" all
+    exec 9>&-
+}
+
+# build_tree DIR ARGUMENT...
+build_tree() {
+    prepare_tree "$@"
+    exec 9>"$ROOT/var/build.lock"
+    flock 9
+    make_in "$1" all
     exec 9>&-
 }
 

@@ -323,13 +323,13 @@ run_asan() {
 # ── command ──────────────────────────────────────────────────────────────────
 
 command_test() {
-    local parts=${1:-unit guards api asan} part
+    local parts=${1:-unit tsan guards api asan} part
     parts=${parts/api/api after}
     case ${1:-} in
     '') ;;
-    unit | guards) [ $# -eq 1 ] || die "test $1 takes no name" ;;
+    unit | tsan | guards) [ $# -eq 1 ] || die "test $1 takes no name" ;;
     api | asan) [ $# -le 2 ] || die "test $1 takes one name" ;;
-    *) die "test: unknown part $1 (unit guards api asan)" ;;
+    *) die "test: unknown part $1 (unit tsan guards api asan)" ;;
     esac
     cd "$ROOT" || exit 1
     mkdir -p var
@@ -338,7 +338,7 @@ command_test() {
     build_module
     make_run_dir
     case $parts in
-    unit) ;;
+    unit | tsan) ;;
     *)
         install_test_packages
         place_test_files

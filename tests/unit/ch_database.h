@@ -99,10 +99,13 @@ static inline ch_connection_t *ch_database_pick(void)
     for (i = 0; i < CH_CONNECTIONS; i++) {
         ch_connection_t *one = &database.all[i];
 
-        if (one->pg && !one->taken) {
+        if (one->taken) {
+            continue; /* and what is in it, its holder's */
+        }
+        if (one->pg) {
             return one;
         }
-        if (!one->pg && !one->taken && !empty) {
+        if (!empty) {
             empty = one;
         }
     }
@@ -143,9 +146,11 @@ static inline void *ch_database_take(void *ctx, apr_pool_t *request,
     }
     apr_thread_mutex_unlock(database.mutex);
     if (one && !ch_database_check(one)) {
+        apr_thread_mutex_lock(database.mutex);
         one->taken = 0;
         one = NULL;
         database.closed++;
+        apr_thread_mutex_unlock(database.mutex);
     }
     if (!one) {
         return NULL;
@@ -196,6 +201,17 @@ static inline void ch_database_make(void)
     PQfinish(pg);
     ch_pg_conninfo(database.conninfo, sizeof(database.conninfo),
                    database.name);
+}
+
+/* How often the source gave a connection, while threads may ask it. */
+static inline int ch_database_opened(void)
+{
+    int opened;
+
+    apr_thread_mutex_lock(database.mutex);
+    opened = database.opened;
+    apr_thread_mutex_unlock(database.mutex);
+    return opened;
 }
 
 /* What a child of the server has: at most max connections, for which a

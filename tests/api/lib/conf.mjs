@@ -109,9 +109,11 @@ export function writeConf(dir, o) {
     path.join(dir, 'mime.types'),
     'text/html html\ntext/plain txt\ntext/css css\napplication/javascript js\n',
   );
+  const own = [`LoadModule chronicle_module "${env.so}"`];
   const lines = [
+    ...(o.load && o.loadFirst ? own : []),
     ...loadLines([`mpm_${o.mpm}`, ...MODULES, ...o.modules]),
-    ...(o.load ? [`LoadModule chronicle_module "${env.so}"`] : []),
+    ...(o.load && !o.loadFirst ? own : []),
     `ServerRoot "${dir}"`,
     `ServerName 127.0.0.1:${o.port}`,
     `Listen 127.0.0.1:${o.port}`,
