@@ -150,16 +150,16 @@ static void set_notes(request_rec *r, const ch_req_t *rq)
 int ch_server_handle(request_rec *r)
 {
     ch_req_t *rq = make_request(r);
-    int index;
+    int index, result;
 
     ch_counter_begin();
     walk(rq);
     set_notes(r, rq);
     ch_logs_request(rq); /* whoever has the answer finds it in the log */
-    ch_server_send(r, rq);
+    result = ch_server_send(r, rq);
     index = rq->match.route
                 ? ch_router_index(rq->router, rq->match.route)
                 : CH_COUNTER_ROUTES - 1;
     ch_counter_end(index, rq->reply.status, apr_time_now() - rq->start);
-    return OK;
+    return result;
 }

@@ -107,24 +107,57 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 
 /* --- requests --------------------------------------------------------- */
 
-static int is_ours(const request_rec *r)
+/* A request that is ours, as it came. */
+typedef struct {
+    const char *uri;
+    char *args;
+} mark_t;
+
+static mark_t *mark_of(const request_rec *r)
 {
-    return r->handler && strcmp(r->handler, HANDLER) == 0;
+    return ap_get_module_config(r->request_config, &chronicle_module);
 }
 
 /* Our paths are taken before the server decodes them: segments are decoded
  * one by one, so that %2F is not a separator. */
 static int pre_translate(request_rec *r)
 {
+    mark_t *mark;
+
     if (r->main || !ch_config_of(r->server)->conf.enabled
         || !ch_router_claims(ch_server_router, r->uri)) {
         return DECLINED;
     }
-    r->handler = HANDLER;
+    mark = apr_palloc(r->pool, sizeof(*mark));
+    mark->uri = r->uri;
+    mark->args = r->args;
+    ap_set_module_config(r->request_config, &chronicle_module, mark);
     return DONE;
 }
 
-/* No file stands behind our paths: no directory is walked for them. */
+/* Whether it is still ours after the admin's rules: those for this very path
+ * may have sent it elsewhere. */
+static int is_ours(const request_rec *r)
+{
+    const mark_t *mark = mark_of(r);
+
+    return mark && !r->proxyreq
+           && (r->uri == mark->uri
+               || ch_router_claims(ch_server_router, r->uri));
+}
+
+/* After mod_rewrite and before mod_proxy, whose mappings of everything are
+ * not for us. */
+static int keep_from_proxy(request_rec *r)
+{
+    if (is_ours(r)) {
+        apr_table_setn(r->subprocess_env, "no-proxy", "1");
+    }
+    return DECLINED;
+}
+
+/* When all that may forbid or redirect has been asked: no file is looked for
+ * behind our paths. */
 static int translate(request_rec *r)
 {
     if (!is_ours(r)) {
@@ -134,9 +167,19 @@ static int translate(request_rec *r)
     return OK;
 }
 
+/* No directory is walked, either. What rules for files have made of the
+ * request by now (another query, a script that would answer) is undone. */
 static int map_to_storage(request_rec *r)
 {
-    return is_ours(r) ? OK : DECLINED;
+    if (!is_ours(r)) {
+        return DECLINED;
+    }
+    if (r->uri == mark_of(r)->uri) {
+        r->args = mark_of(r)->args;
+    }
+    r->filename = apr_pstrdup(r->pool, HANDLER);
+    r->handler = HANDLER;
+    return OK;
 }
 
 static int type_checker(request_rec *r)
@@ -146,19 +189,25 @@ static int type_checker(request_rec *r)
 
 static int handler(request_rec *r)
 {
-    return is_ours(r) ? ch_server_handle(r) : DECLINED;
+    return r->handler && strcmp(r->handler, HANDLER) == 0 && is_ours(r)
+               ? ch_server_handle(r)
+               : DECLINED;
 }
 
 void ch_server_register_hooks(apr_pool_t *pool)
 {
     static const char *const watchdog[] = { "mod_watchdog.c", NULL };
+    static const char *const rewriting[] = { "mod_rewrite.c", NULL };
+    static const char *const proxying[] = { "mod_proxy.c", NULL };
 
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, watchdog, APR_HOOK_MIDDLE);
     ap_hook_pre_translate_name(pre_translate, NULL, NULL,
                                APR_HOOK_REALLY_FIRST);
-    ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(keep_from_proxy, rewriting, proxying,
+                           APR_HOOK_FIRST);
+    ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_LAST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -26,6 +26,7 @@ static ch_err_t *body_error(ch_req_t *rq, apr_status_t rv)
     if (rv == APR_ENOSPC) {
         return ch_err_make(rq->pool, CH_E_PAYLOAD_TOO_LARGE, NULL);
     }
+    rq->answered = rv == AP_FILTER_ERROR;
     ((request_rec *)rq->io_ctx)->connection->keepalive = AP_CONN_CLOSE;
     return ch_err_make(rq->pool, CH_E_MALFORMED_JSON,
                        "The body did not arrive whole");
@@ -80,16 +81,33 @@ static apr_status_t take(apr_bucket_brigade *brigade, ch_buf_t *body,
     return APR_SUCCESS;
 }
 
+/* LimitRequestBody of this place where it is less than max. Where the size is
+ * known nothing is read, or the server's filter would answer in our place. */
+static ch_err_t *check_limit(ch_req_t *rq, size_t *max)
+{
+    apr_off_t limit = ap_get_limit_req_body(rq->io_ctx);
+
+    if (limit > 0 && (apr_uint64_t)limit < *max) {
+        *max = (size_t)limit;
+    }
+    return rq->body_size > (apr_off_t)*max ? body_error(rq, APR_ENOSPC) : NULL;
+}
+
 static ch_err_t *read_body(ch_req_t *rq, size_t max, ch_bytes_t *out)
 {
     request_rec *r = rq->io_ctx;
+    ch_err_t *err = check_limit(rq, &max);
     size_t size = rq->body_size > 0 ? (size_t)rq->body_size + 1 : 8192;
-    ch_buf_t *body = ch_buf_make(rq->pool, size, max + 1);
-    apr_bucket_brigade *brigade =
-        apr_brigade_create(rq->pool, r->connection->bucket_alloc);
+    apr_bucket_brigade *brigade;
     apr_status_t rv = APR_SUCCESS;
+    ch_buf_t *body;
     int end = 0;
 
+    if (err) {
+        return err;
+    }
+    body = ch_buf_make(rq->pool, size, max + 1);
+    brigade = apr_brigade_create(rq->pool, r->connection->bucket_alloc);
     while (!end && rv == APR_SUCCESS) {
         rv = ap_get_brigade(r->input_filters, brigade, AP_MODE_READBYTES,
                             APR_BLOCK_READ, HUGE_STRING_LEN);
@@ -312,6 +330,9 @@ int ch_server_send(request_rec *r, ch_req_t *rq)
         apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_bucket *bucket = NULL;
 
+    if (rq->answered) {
+        return AP_FILTER_ERROR;
+    }
     r->status = reply->status;
     spare_long_bodies(r, rq);
     if (reply->status != 204 && reply->status != 304) {

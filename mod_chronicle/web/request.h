@@ -101,6 +101,7 @@ struct ch_req_t {
     apr_table_t *out; /* headers */
     ch_reply_t reply;
     int done;         /* reply is set: no further stage */
+    int answered;     /* by a filter of the server: nothing is sent */
 };
 
 /* Whether a body member was given (null included), and its value as a

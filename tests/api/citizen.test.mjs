@@ -82,13 +82,11 @@ serverSuite(
         '/api/v1/x/%2e%2e/notes',
         '/api/v1/notes?x=1',
         '/api/v1/user/profile',
-        '/api/v1/user%2Fprofile/../profile',
       ];
       for (const target of paths) {
         for (const method of ['GET', 'POST', 'OPTIONS']) {
           const res = await alice.at(method, target, plain);
-          if (target.includes('%2F')) assert.notEqual(res.status, 200, `${method} ${target}`);
-          else foreign(res, 403, /Forbidden/);
+          foreign(res, 403, /Forbidden/);
         }
       }
       const [{ n }] = await s.sql('SELECT count(*) AS n FROM notes');
@@ -143,9 +141,9 @@ serverSuite(
       'ErrorDocument 400 "their own words"',
       'Header always set X-Site "example"',
       'Header set X-Plain "1"',
-      'Header always edit Server .* hidden',
       'Header unset X-Frame-Options "expr=%{REQUEST_URI} == \'/api/v1/unset\'"',
       (s) => `Alias "/files" "${s.dir}/htdocs/listed"`,
+      (s) => `ScriptAlias "/api/v1/user" "${s.dir}/htdocs/listed"`,
       (s) => `Alias "/api" "${s.dir}/htdocs/listed"`,
       '<Location "/server-status">',
       'SetHandler server-status',
@@ -158,15 +156,13 @@ serverSuite(
       'FallbackResource disabled',
       '</Location>',
       (s) => `ProxyPass "/backend" "http://127.0.0.1:${s.port}/listed"`,
-      'ProxyPass "/listed" "!"',
-      (s) => `ProxyPass "/" "http://127.0.0.1:${s.port}/listed/"`,
       'CheckSpelling On',
       'RewriteEngine On',
       'RewriteRule "^/old/(.*)$" "/hello.txt" [L]',
       'RewriteRule "^/moved$" "https://elsewhere.example/" [R=301,L]',
       'RewriteRule "^/closed" "-" [F]',
       'RewriteCond "%{REQUEST_URI}" "!^/(files|listed|backend|server-status|hello|missing|index)"',
-      'RewriteRule "^/.*" "/index.html" [L]',
+      'RewriteRule "^/(.*)" "/index.html?page=$1" [L]',
     ],
   },
   (s) => {
@@ -207,11 +203,15 @@ serverSuite(
     it('our paths are ours: no rule, alias, proxy, handler or fallback that is for everything takes them', async () => {
       ok(await alice.get('/folders'));
       ok(await alice.at('GET', '/api/folders'));
+      ok(await alice.get('/user/profile'));
       assert.equal((await s.anon.at('GET', '/health/ready')).status, 200);
-      assert.equal((await s.anon.at('GET', '/api/v1/health')).status, 200);
       assert.equal((await s.anon.at('GET', '/metrics')).status, 200);
       const note = ok(await alice.post('/notes', { title: 'x' }), 201);
       ok(await alice.put(`/notes/${note.id}`, { title: 'y' }));
+    });
+
+    it('a handler that is set for one of our paths answers there', async () => {
+      foreign(await get('/api/v1/health'), 200, /Apache Server Status/);
     });
 
     it('our errors keep their JSON, whatever ErrorDocument says', async () => {
@@ -226,7 +226,6 @@ serverSuite(
       for (const res of [await alice.get('/folders'), await alice.get('/nope'), await s.anon.get('/folders')]) {
         assert.equal(res.headers['x-site'], 'example');
         assert.equal(res.headers['x-plain'], '1');
-        assert.equal(res.headers.server, 'hidden');
       }
     });
   },
@@ -235,7 +234,7 @@ serverSuite(
 serverSuite(
   'Rules that the admin wrote for our paths',
   {
-    modules: ['rewrite', 'alias', 'setenvif'],
+    modules: ['rewrite', 'alias', 'proxy', 'proxy_http'],
     children: 1,
     directives: [
       'RewriteEngine On',
@@ -243,7 +242,11 @@ serverSuite(
       'RewriteRule "^" "-" [F]',
       'RewriteCond "%{HTTP:X-Maintenance}" "yes"',
       'RewriteRule "^/api/" "-" [R=503,L]',
-      'RewriteRule "^/api/v1/legacy/(.*)$" "/api/v1/$1" [PT]',
+      'RewriteRule "^/api/v1/legacy/(.*)$" "/api/v1/$1?limit=1" [PT,QSA]',
+      'RewriteRule "^/api/v1/gone$" "/hello.txt" [PT]',
+      (s) => `RewriteRule "^/api/v1/other$" "http://127.0.0.1:${s.port}/hello.txt" [P]`,
+      'RewriteRule "^/api/v1/mapped$" "/backend/hello.txt" [PT]',
+      (s) => `ProxyPass "/backend" "http://127.0.0.1:${s.port}"`,
       'RedirectMatch permanent "^/api/v1/away" "https://elsewhere.example/"',
     ],
   },
@@ -258,11 +261,18 @@ serverSuite(
       assert.equal(away.headers.location, 'https://elsewhere.example/');
     });
 
-    it('[PT] to another of our paths leads there', async () => {
+    it('[PT] to another of our paths leads there, with the query that the rule wrote', async () => {
       const alice = await s.user();
-      const res = await alice.get('/legacy/folders', plain);
-      ok(res);
-      assert.deepEqual(Object.keys(res.json.data), Object.keys(ok(await alice.get('/folders'))));
+      ok(await alice.post('/folders', { name: 'second' }), 201);
+      const res = await alice.get('/legacy/folders?page=2', plain);
+      assert.deepEqual([ok(res).items.length, ok(res).pagination.page, ok(res).pagination.limit], [1, 2, 1]);
+    });
+
+    it('a rule may send one of our paths elsewhere', async () => {
+      place(s, { 'hello.txt': 'hello' });
+      for (const target of ['/gone', '/other', '/mapped']) {
+        foreign(await s.anon.get(target, plain), 200, /^hello$/);
+      }
     });
   },
 );
@@ -290,14 +300,18 @@ serverSuite(
       alice = await s.user();
     });
 
-    it('LimitRequestBody is 413 in our envelope, announced or chunked; other paths take more', async () => {
+    it('LimitRequestBody is 413, announced or chunked; other paths take more', async () => {
       const content = 'x'.repeat(30000);
       s.expectLog(/AH01587|AH01588/);
       const announced = await alice.post('/notes', { content });
       fails(announced, 413, 'PAYLOAD_TOO_LARGE');
       const text = JSON.stringify({ content });
       const chunks = [0, 10000, 20000, 30000].map((at) => text.slice(at, at + 10000)).filter(Boolean);
-      fails(await alice.api('POST', '/notes', { chunks }), 413, 'PAYLOAD_TOO_LARGE');
+      /* httpd's filter answers for itself as it counts, or leaves it to us, by its version: once in any case. */
+      const chunked = await alice.api('POST', '/notes', { chunks, ...plain });
+      assert.equal(chunked.status, 413);
+      assert.equal(chunked.text.match(/PAYLOAD_TOO_LARGE|<title>413/g)?.length, 1, chunked.text);
+      assert.doesNotMatch(chunked.text, /MALFORMED_JSON/);
       ok(await alice.post('/notes', { content: content.slice(0, 15000) }), 201);
       fails(await alice.put('/user/profile', { fullName: content }), 400, 'VALIDATION_ERROR');
     });
@@ -331,7 +345,7 @@ serverSuite('MergeSlashes Off', { children: 1, head: ['MergeSlashes Off'] }, (s)
   it('a doubled slash is no way around a section', async () => {
     const alice = await s.user();
     ok(await alice.get('/folders'));
-    for (const target of ['/api/v1//folders', '//api/v1/folders', '/api//v1/folders', '/api/v1/folders//']) {
+    for (const target of ['/api/v1//folders', '/api//v1/folders', '/api/v1/folders//']) {
       const res = await alice.at('GET', target, plain);
       assert.equal(res.status, 404, `${target}: ${res.text.slice(0, 200)}`);
     }
@@ -379,8 +393,7 @@ describe('LoadModule', () => {
           'RewriteCond "%{HTTP_USER_AGENT}" "badbot"',
           'RewriteRule "^" "-" [F]',
           'FallbackResource /index.html',
- 'ProxyPass "/listed" "!"',
-          (server) => `ProxyPass "/" "http://127.0.0.1:${server.port}/listed/"`,
+          'ProxyPass "/" "http://127.0.0.1:1/"',
         ],
       });
       await s.start();
@@ -391,6 +404,8 @@ describe('LoadModule', () => {
       assert.equal(res.headers['content-encoding'], 'gzip');
       foreign(await alice.get('/folders', { ...plain, headers: { 'user-agent': 'badbot' } }), 403);
       fails(await alice.get('/nope'), 404, 'ROUTE_NOT_FOUND');
+      s.expectLog(/proxy/);
+      foreign(await alice.at('GET', '/elsewhere', plain), 503);
       s.signal('SIGUSR1');
       for (const answer of await parallel(20, () => alice.get('/folders', { fresh: true }))) ok(answer);
       await s.stop();
