@@ -87,8 +87,8 @@ export function chronicleLines({ secrets, limits, directives }) {
     .concat(directives);
 }
 
-export function dbLines({ pg, database, dbMax, dbOptions }) {
-  const params = `host=${pg.host} port=${pg.port} dbname=${database} user=${pg.user} connect_timeout=2`;
+export function dbLines({ pg, database, dbMax, dbOptions, dbHost }) {
+  const params = `host=${dbHost ?? pg.host} port=${pg.port} dbname=${database} user=${pg.user} connect_timeout=2`;
   return [
     'DBDriver pgsql',
     `DBDParams "${params} options='${dbOptions} -c client_min_messages=warning'"`,
