@@ -185,6 +185,22 @@ END
     make_template
 }
 
+# offered PACKAGE...: those that this release of the system has.
+offered() {
+    local package
+    have apt-cache || return 0
+    for package; do
+        ! apt-cache show "$package" >/dev/null 2>&1 ||
+            printf '%s\n' "$package"
+    done
+}
+
+# Tools that single tests use; a test says so when its tool is not there.
+install_test_tools() {
+    # shellcheck disable=SC2046
+    ensure_packages $(offered slowhttptest)
+}
+
 install_test_packages() {
     local mark="$ROOT/tests/node_modules/.package-lock.used"
     cmp -s "$ROOT/tests/package-lock.json" "$mark" && return
@@ -340,6 +356,7 @@ command_test() {
     case $parts in
     unit | tsan) ;;
     *)
+        install_test_tools
         install_test_packages
         place_test_files
         start_test_postgres

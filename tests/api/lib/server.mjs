@@ -5,7 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { spawn, spawnSync } from 'node:child_process';
-import { after, before, describe } from 'node:test';
+import { after, afterEach, before, describe } from 'node:test';
 import { writeConf } from './conf.mjs';
 import { Client } from './client.mjs';
 import { Contract } from './contract.mjs';
@@ -201,12 +201,33 @@ export class Server {
     this.expected.push(...patterns);
   }
 
+  isUnexpected(line) {
+    if (!line.trim()) return false;
+    const level = LEVEL.exec(line);
+    return !CALM.has(level?.[1] ?? level?.[2]) && !this.expected.some((pattern) => pattern.test(line));
+  }
+
   unexpectedLog() {
-    return `${this.stderr}\n${this.log()}`.split('\n').filter((line) => {
-      if (!line.trim()) return false;
-      const level = LEVEL.exec(line);
-      return !CALM.has(level?.[1] ?? level?.[2]) && !this.expected.some((pattern) => pattern.test(line));
-    });
+    return `${this.stderr}\n${this.log()}`.split('\n').filter((line) => this.isUnexpected(line));
+  }
+
+  /** Judges what was logged since the last call, so that the test is named that did it. */
+  judgeLog() {
+    const file = this.dir && path.join(this.dir, 'error.log');
+    if (!file || !fs.existsSync(file)) return;
+    const { size } = fs.statSync(file);
+    const from = this.judged ?? 0;
+    if (size <= from) return;
+    const part = Buffer.alloc(size - from);
+    const fd = fs.openSync(file, 'r');
+    fs.readSync(fd, part, 0, part.length, from);
+    fs.closeSync(fd);
+    const end = part.lastIndexOf('\n') + 1; /* the rest of a line is judged when it is whole */
+    this.judged = from + end;
+    const lines = part.toString('utf8', 0, end).split('\n').filter((line) => this.isUnexpected(line));
+    if (!lines.length) return;
+    this.expected.push(...lines.map((line) => ({ test: (other) => other === line }))); /* named once is enough */
+    throw new Error(`${lines.length} log lines that this test did not announce:\n${lines.slice(0, 20).join('\n')}`);
   }
 
   processes() {
@@ -302,6 +323,7 @@ export function serverSuite(title, options, define) {
     const server = new Server(options);
     before(() => server.start());
     after(() => server.stop());
+    afterEach(() => server.judgeLog());
     define(server);
   });
 }
