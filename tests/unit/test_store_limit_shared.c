@@ -45,6 +45,15 @@ static void ck_state(ch_limit_state_t state, int remaining, int refused)
     ck_assert_int_eq(state.refused, refused);
 }
 
+static const char *key_of(const char *caller)
+{
+    ch_limit_t what = rule(caller, 1, 1);
+    ch_redis_command_t command;
+
+    ch_limit_ask(pool, &what, &command);
+    return apr_pstrmemdup(pool, command.args[0].data, command.args[0].len);
+}
+
 START_TEST(counts_down)
 {
     int i;
@@ -59,6 +68,18 @@ START_TEST(counts_down)
         ck_assert_int_le(state.reset, 60);
     }
     ck_says(redis, "1", "DBSIZE");
+}
+END_TEST
+
+/* Never earlier than it is, and to the second. */
+START_TEST(reset_is_rounded_up)
+{
+    start();
+    ck_assert_int_eq(count("k", 3, 60).reset, 60);
+    ck_says(redis, "1", "PEXPIRE", key_of("k"), "5900");
+    ck_assert_int_eq(count("k", 3, 60).reset, 6);
+    ck_says(redis, "1", "PEXPIRE", key_of("k"), "900");
+    ck_assert_int_eq(count("k", 3, 60).reset, 1);
 }
 END_TEST
 
@@ -162,15 +183,6 @@ START_TEST(keys_tell_nothing)
     ck_says(redis, "1", "GET", key);
 }
 END_TEST
-
-static const char *key_of(const char *caller)
-{
-    ch_limit_t what = rule(caller, 1, 1);
-    ch_redis_command_t command;
-
-    ch_limit_ask(pool, &what, &command);
-    return apr_pstrmemdup(pool, command.args[0].data, command.args[0].len);
-}
 
 /* A count without an end would be a refusal for ever. */
 START_TEST(key_without_end)
@@ -316,8 +328,9 @@ START_TEST(looks)
 END_TEST
 
 CH_REDIS_MAIN("store/limit_shared", CH_ONCE(looks), CH_ONCE(counts_down),
-              CH_ONCE(servers_count_together), CH_ONCE(what_counts_together),
-              CH_ONCE(windows), CH_ONCE(largest), CH_ONCE(limits_change),
+              CH_ONCE(reset_is_rounded_up), CH_ONCE(servers_count_together),
+              CH_ONCE(what_counts_together), CH_ONCE(windows),
+              CH_ONCE(largest), CH_ONCE(limits_change),
               CH_ONCE(keys_tell_nothing), CH_ONCE(key_without_end),
               CH_ONCE(key_of_another_kind), CH_ONCE(flushed),
               CH_ONCE(lost_and_back), CH_ONCE(together_with_others),

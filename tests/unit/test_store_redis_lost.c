@@ -2,6 +2,8 @@
  * back, or are none. */
 #include "ch_redis.h"
 
+#include <apr_thread_proc.h>
+
 #define LATE_MS 2000 /* a loaded machine is slow, but not that slow */
 
 static ch_redis_t *start(void)
@@ -30,8 +32,11 @@ START_TEST(closed_while_idle)
     ck_says(redis, "PONG", "PING");
     generation = ch_redis_generation(redis);
     for (i = 0; i < 5; i++) {
+        ch_redis_command_t once = WORDS("INCR", "n");
+
+        once.repeatable = 0;
         ck_says(other, "1", "CLIENT", "KILL", "TYPE", "normal");
-        ck_says(redis, apr_itoa(pool, i + 1), "INCR", "n");
+        ck_assert_str_eq(ch_redis_ask(redis, once), apr_itoa(pool, i + 1));
     }
     log_shows(0, 0);
     ck_assert_uint_eq(ch_redis_generation(redis), generation);
@@ -114,6 +119,74 @@ START_TEST(hangs)
     ck_says(redis, "2", "GET", "b");
     ck_says(redis, "1", "GET", "a");
     log_shows(1, 1);
+}
+END_TEST
+
+static void *APR_THREAD_FUNC hold_connection(apr_thread_t *thread, void *data)
+{
+    ch_redis_command_t pop = { .repeatable = 1 };
+    apr_pool_t *own;
+
+    ch_redis_arg_text(&pop, "BLPOP");
+    ch_redis_arg_text(&pop, "nothing");
+    ch_redis_arg_text(&pop, "0.1");
+    apr_pool_create_unmanaged_ex(&own, NULL, NULL);
+    ch_redis_one(data, own, &pop);
+    apr_pool_destroy(own);
+    return NULL;
+}
+
+/* Makes use of two connections at once. */
+static void use_two(ch_redis_t *redis)
+{
+    apr_thread_t *threads[2];
+    apr_status_t status;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(
+            apr_thread_create(&threads[i], NULL, hold_connection, redis, pool),
+            0);
+    }
+    for (i = 0; i < 2; i++) {
+        apr_thread_join(&status, threads[i]);
+    }
+}
+
+/* The number of the newest connection; the list is in their order. */
+static int newest(ch_redis_t *redis)
+{
+    const char *line = SAYS(redis, "CLIENT", "LIST");
+    int id = 0;
+
+    while (strncmp(line, "id=", 3) == 0) {
+        id = (int)apr_atoi64(line + 3);
+        line = strchr(line, '\n') + 1;
+    }
+    ck_assert_int_gt(id, 0);
+    return id;
+}
+
+/* Those that lay idle when it was lost may lead to a server that is no more:
+ * they are not used again. */
+START_TEST(old_connections_go)
+{
+    ch_redis_t *redis = start();
+    int last, i;
+
+    use_two(redis);
+    use_two(redis);
+    ck_says(redis, "OK", "SET", "a", "1");
+    last = newest(redis);
+    kill(redis_pid, SIGSTOP);
+    ck_says(redis, "-", "PING");
+    kill(redis_pid, SIGCONT);
+    clock_forward(CH_REDIS_PAUSE_MS);
+    ck_says(redis, "PONG", "PING");
+    use_two(redis);
+    for (i = 1; i <= last; i++) {
+        ck_says(redis, "", "CLIENT", "LIST", "ID", apr_itoa(pool, i));
+    }
 }
 END_TEST
 
@@ -475,9 +548,10 @@ END_TEST
 
 CH_REDIS_MAIN("store/redis, lost", CH_ONCE(closed_while_idle),
               CH_ONCE(dies_and_comes_back), CH_ONCE(changed_unnoticed),
-              CH_ONCE(hangs), CH_ONCE(one_tries_for_all),
-              CH_ONCE(one_line_for_all), CH_ONCE(who_tries_may_die),
-              CH_ONCE(comes_and_goes), CH_EACH(speaks_otherwise, bad),
+              CH_ONCE(hangs), CH_ONCE(old_connections_go),
+              CH_ONCE(one_tries_for_all), CH_ONCE(one_line_for_all),
+              CH_ONCE(who_tries_may_die), CH_ONCE(comes_and_goes),
+              CH_EACH(speaks_otherwise, bad),
               CH_EACH(speaks_another_version, newer),
               CH_EACH(lets_nobody_in, hosts), CH_ONCE(betrays_the_password),
               CH_ONCE(wrapped_errors), CH_EACH(sent_again_if_harmless, twice),
