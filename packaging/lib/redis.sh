@@ -46,7 +46,7 @@ dir $home
 save ""
 appendonly no
 maxmemory 64mb
-maxmemory-policy allkeys-lru
+maxmemory-policy volatile-lru
 END
     redis_as redis-server "$home/redis.conf" >"$home.start.log" 2>&1 \
         </dev/null 9>&- || die_with_log "Redis does not start" "$home.start.log"
