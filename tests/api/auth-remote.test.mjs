@@ -158,7 +158,9 @@ ssoSuite('ChronicleTrustRemoteUser', { limits: { api: '10000/900' } }, (s) => {
     const member = s.member();
     const user = await me(member);
     await change(s, { user }, { is_active: false });
-    ok(await member.post('/auth/logout', { allDevices: true })); /* this server forgets what it knows of them */
+    /* this server forgets what it knows of them, if it still knew anything */
+    const left = await member.post('/auth/logout', { allDevices: true });
+    assert.ok([200, 401].includes(left.status), left.text);
     for (let n = 0; n < 6; n += 1) fails(await member.get('/auth/me'), 401, 'INVALID_TOKEN');
     await change(s, { user }, { is_active: true });
     ok(await member.get('/auth/me'));
