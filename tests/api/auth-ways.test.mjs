@@ -55,6 +55,7 @@ const OUT = [
   '</Location>',
   (s) => `CacheRoot "${s.dir}/cache"`,
   'CacheEnable disk /cached',
+  'CacheMinExpire 600',
   ...place('/cached', 'Require valid-user'),
 ];
 
