@@ -107,31 +107,22 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 
 /* --- requests --------------------------------------------------------- */
 
-/* A request that is ours, as it came. */
-typedef struct {
-    const char *uri;
-    char *args;
-} mark_t;
-
-static mark_t *mark_of(const request_rec *r)
-{
-    return ap_get_module_config(r->request_config, &chronicle_module);
-}
+/* Notes of a request that is ours: its path and query as they came. */
+#define URI_NOTE "chronicle-uri"
+#define ARGS_NOTE "chronicle-args"
 
 /* Our paths are taken before the server decodes them: segments are decoded
  * one by one, so that %2F is not a separator. */
 static int pre_translate(request_rec *r)
 {
-    mark_t *mark;
-
     if (r->main || !ch_config_of(r->server)->conf.enabled
         || !ch_router_claims(ch_server_router, r->uri)) {
         return DECLINED;
     }
-    mark = apr_palloc(r->pool, sizeof(*mark));
-    mark->uri = r->uri;
-    mark->args = r->args;
-    ap_set_module_config(r->request_config, &chronicle_module, mark);
+    apr_table_setn(r->notes, URI_NOTE, r->uri);
+    if (r->args) {
+        apr_table_setn(r->notes, ARGS_NOTE, r->args);
+    }
     return DONE;
 }
 
@@ -139,10 +130,10 @@ static int pre_translate(request_rec *r)
  * may have sent it elsewhere. */
 static int is_ours(const request_rec *r)
 {
-    const mark_t *mark = mark_of(r);
+    const char *uri = apr_table_get(r->notes, URI_NOTE);
 
-    return mark && !r->proxyreq
-           && (r->uri == mark->uri
+    return uri && !r->proxyreq
+           && (r->uri == uri
                || ch_router_claims(ch_server_router, r->uri));
 }
 
@@ -174,8 +165,8 @@ static int map_to_storage(request_rec *r)
     if (!is_ours(r)) {
         return DECLINED;
     }
-    if (r->uri == mark_of(r)->uri) {
-        r->args = mark_of(r)->args;
+    if (r->uri == apr_table_get(r->notes, URI_NOTE)) {
+        r->args = apr_pstrdup(r->pool, apr_table_get(r->notes, ARGS_NOTE));
     }
     r->filename = apr_pstrdup(r->pool, HANDLER);
     r->handler = HANDLER;

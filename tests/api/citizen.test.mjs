@@ -36,7 +36,7 @@ serverSuite(
       '<Location "/api/v1/notes">',
       'Require ip 192.0.2.1',
       '</Location>',
-      '<Location "/api/v1/user">',
+      '<Location "/api/v1/user/profile">',
       'Require all denied',
       '</Location>',
       '<LocationMatch "^/api/(v1/)?folders">',
@@ -54,6 +54,10 @@ serverSuite(
         fs.writeFileSync(path.join(s.dir, 'users'), 'scraper:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n');
         return `AuthUserFile "${s.dir}/users"`;
       },
+      'Require valid-user',
+      '</Location>',
+      '<Location "/api/v1/user/settings">',
+      'AuthType Chronicle',
       'Require valid-user',
       '</Location>',
       '<Location "/api/v1/auth/me">',
@@ -117,6 +121,11 @@ serverSuite(
       assert.equal(good.status, 200);
       assert.match(good.text, /^# (HELP|TYPE) /m);
       fails(await s.anon.get('/auth/me', basic('scraper:secret')), 401, 'AUTHENTICATION_REQUIRED');
+    });
+
+    it('our own AuthType before one of our own paths', async () => {
+      ok(await alice.get('/user/settings'));
+      assert.equal((await s.anon.at('GET', '/api/v1/user/settings', plain)).status, 401);
     });
 
     it('AllowMethods of httpd answers before ours', async () => {
