@@ -38,10 +38,12 @@ chronicle_core_sources = \
 	mod_chronicle/base/html.c \
 	mod_chronicle/base/json.c \
 	mod_chronicle/base/jsonw.c \
+	mod_chronicle/base/logline.c \
 	mod_chronicle/base/member.c \
 	mod_chronicle/base/page.c \
 	mod_chronicle/base/seal.c \
 	mod_chronicle/base/text.c \
+	mod_chronicle/base/trace.c \
 	mod_chronicle/base/uuid.c \
 	mod_chronicle/base/words.c \
 	mod_chronicle/jobs/runner.c \
@@ -83,19 +85,23 @@ chronicle_core_sources = \
 
 # The module record and the room that faces httpd.
 chronicle_httpd_sources = \
+	mod_chronicle/httpd/access.c \
 	mod_chronicle/httpd/authn.c \
 	mod_chronicle/httpd/authz.c \
 	mod_chronicle/httpd/background.c \
 	mod_chronicle/httpd/config.c \
 	mod_chronicle/httpd/dbpool.c \
 	mod_chronicle/httpd/directives.c \
+	mod_chronicle/httpd/dump.c \
 	mod_chronicle/httpd/handler.c \
 	mod_chronicle/httpd/hooks.c \
 	mod_chronicle/httpd/io.c \
+	mod_chronicle/httpd/jsonlog.c \
 	mod_chronicle/httpd/logs.c \
 	mod_chronicle/httpd/redispool.c \
 	mod_chronicle/httpd/secret.c \
 	mod_chronicle/httpd/shared.c \
+	mod_chronicle/httpd/status.c \
 	mod_chronicle/mod_chronicle.c
 
 chronicle_headers = \
@@ -122,15 +128,18 @@ chronicle_headers = \
 	mod_chronicle/base/html.h \
 	mod_chronicle/base/json.h \
 	mod_chronicle/base/jsonw.h \
+	mod_chronicle/base/logline.h \
 	mod_chronicle/base/member.h \
 	mod_chronicle/base/page.h \
 	mod_chronicle/base/seal.h \
 	mod_chronicle/base/text.h \
+	mod_chronicle/base/trace.h \
 	mod_chronicle/base/uuid.h \
 	mod_chronicle/base/words.h \
 	mod_chronicle/chronicle.h \
 	mod_chronicle/conf.h \
 	mod_chronicle/httpd/config.h \
+	mod_chronicle/httpd/jsonlog.h \
 	mod_chronicle/httpd/server.h \
 	mod_chronicle/jobs/job.h \
 	mod_chronicle/store/apilog.h \

@@ -74,13 +74,13 @@ static refresh_e judge(const ch_refresh_t *token, const ch_rows_t *session)
 
 static ch_err_t *invalid_token(ch_req_t *rq)
 {
-    ch_counter_auth_failure(CH_AUTH_BAD_TOKEN);
+    ch_secure_failure(rq, CH_AUTH_BAD_TOKEN);
     return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
 }
 
 static ch_err_t *expired_token(ch_req_t *rq)
 {
-    ch_counter_auth_failure(CH_AUTH_EXPIRED_TOKEN);
+    ch_secure_failure(rq, CH_AUTH_EXPIRED_TOKEN);
     return ch_err_make(rq->pool, CH_E_TOKEN_EXPIRED, NULL);
 }
 
@@ -128,7 +128,7 @@ static ch_err_t *end_reused(ch_req_t *rq, const ch_refresh_t *token,
     };
     ch_err_t *err = sql_auth_reuse(rq->db, &in);
 
-    ch_counter_auth_failure(CH_AUTH_REFRESH_REUSE);
+    ch_secure_failure(rq, CH_AUTH_REFRESH_REUSE);
     return err;
 }
 

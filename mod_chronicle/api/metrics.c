@@ -13,6 +13,7 @@
 #include "base/seal.h"
 #include "store/apilog.h"
 #include "store/counter.h"
+#include "store/redis.h"
 #include "web/promtext.h"
 #include "web/reply.h"
 
@@ -165,6 +166,19 @@ static void write_durations(ch_req_t *rq, ch_buf_t *buf,
     }
 }
 
+static void write_lost(ch_buf_t *buf, const ch_counters_t *counters)
+{
+    const ch_prom_series_t series = {
+        .name = "chronicle_log_lines_lost_total"
+    };
+
+    ch_prom_family(buf, series.name, "counter",
+                   "Lines that a file or program of ChronicleLog did not "
+                   "take");
+    ch_prom_sample(buf, &series,
+                   counters ? (apr_int64_t)load(&counters->logs_lost) : 0);
+}
+
 static void write_refusals(ch_buf_t *buf, const ch_counters_t *counters)
 {
     ch_prom_family(buf, "chronicle_rate_limited_total", "counter",
@@ -275,6 +289,18 @@ static void write_api_log(ch_buf_t *buf)
                 ch_apilog_drop_names, dropped, CH_APILOG__COUNT);
 }
 
+/* No sample where there is no Redis: an alert on 0 stays quiet. */
+static void write_redis(ch_req_t *rq, ch_buf_t *buf)
+{
+    const ch_prom_series_t series = { .name = "chronicle_redis_up" };
+
+    ch_prom_family(buf, series.name, "gauge",
+                   "1 if Redis was there when last it was used");
+    if (rq->conf->redis) {
+        ch_prom_sample(buf, &series, ch_redis_is_up(rq->conf->redis));
+    }
+}
+
 /* --- parts that are not there yet ---------------------------------------- */
 
 /* Families whose samples come with the parts that count them. They are named
@@ -337,10 +363,12 @@ ch_err_t *ch_metrics_show(ch_req_t *rq)
         write_database(rq, buf, counters);
         write_caches(buf, counters);
         write_jobs(buf, counters);
+        write_redis(rq, buf);
     }
     write_api_log(buf);
     write_single(buf, "chronicle_http_in_flight",
                  "Requests that are being answered", ch_counter_in_flight());
+    write_lost(buf, counters);
     write_single(buf, "chronicle_process_resident_bytes",
                  "Memory of the process that answers",
                  ch_metrics_resident(rq->pool));

@@ -39,7 +39,7 @@ ch_err_t *ch_auth_audit_failure(ch_req_t *rq, const char *email,
                                : "inactive");
     ch_buf_putc(details, '}');
     in.details = ch_buf_cstr(details);
-    ch_counter_auth_failure(CH_AUTH_BAD_LOGIN);
+    ch_secure_failure(rq, CH_AUTH_BAD_LOGIN);
     return sql_auth_audit(rq->db, &in);
 }
 

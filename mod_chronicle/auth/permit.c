@@ -6,7 +6,7 @@
 #include "base/seal.h"
 #include "store/counter.h"
 
-static ch_err_t *refuse(ch_err_t *err)
+static ch_err_t *refuse(ch_req_t *rq, ch_err_t *err)
 {
     static const struct {
         ch_code_e code;
@@ -21,7 +21,7 @@ static ch_err_t *refuse(ch_err_t *err)
 
     for (i = 0; i < CH_COUNT(reasons); i++) {
         if (reasons[i].code == err->code) {
-            ch_counter_auth_failure(reasons[i].reason);
+            ch_secure_failure(rq, reasons[i].reason);
         }
     }
     return err;
@@ -48,17 +48,17 @@ ch_err_t *ch_authenticate_stage(ch_req_t *rq)
         return rq->route->flags & CH_KNOWS ? recognise(rq) : NULL;
     }
     if (rq->credential_fault) {
-        return refuse(rq->credential_fault);
+        return refuse(rq, rq->credential_fault);
     }
     if (!rq->who) {
         if (rq->route->auth == CH_OPTIONAL) {
             return NULL;
         }
         return refuse(
-            ch_err_make(rq->pool, CH_E_AUTHENTICATION_REQUIRED, NULL));
+            rq, ch_err_make(rq->pool, CH_E_AUTHENTICATION_REQUIRED, NULL));
     }
     err = ch_auth_be_sure(rq);
-    return err ? refuse(err) : NULL;
+    return err ? refuse(rq, err) : NULL;
 }
 
 ch_err_t *ch_auth_check_csrf(ch_req_t *rq)
@@ -78,7 +78,7 @@ ch_err_t *ch_auth_check_csrf(ch_req_t *rq)
             return NULL;
         }
     }
-    return refuse(ch_err_make(rq->pool, CH_E_CSRF_FAILED, NULL));
+    return refuse(rq, ch_err_make(rq->pool, CH_E_CSRF_FAILED, NULL));
 }
 
 static int has_role(const ch_req_t *rq)

@@ -61,6 +61,9 @@ void *ch_config_merge(apr_pool_t *pool, void *base_data, void *own_data)
         out->feature[i] =
             own->feature[i] >= 0 ? own->feature[i] : base->feature[i];
     }
+    for (i = 0; i < CH_JSONLOG__COUNT; i++) {
+        out->log[i] = own->log[i] ? own->log[i] : base->log[i];
+    }
     out->where = own->where ? own->where : base->where;
     return out;
 }
@@ -380,6 +383,7 @@ int ch_config_finish(apr_pool_t *pool, server_rec *main_server)
         if (settings->enabled <= 0 || settings->conf.enabled) {
             continue; /* off, or shared with a server seen before */
         }
+        settings->written = apr_pmemdup(pool, settings, sizeof(*settings));
         error = from_environment(pool, settings);
         if (!error) {
             error = what_is_missing(settings);

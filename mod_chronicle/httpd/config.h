@@ -29,7 +29,22 @@
     LIST(jwt)     /* of ch_secret_t */                                        \
     LIST(origins) /* of const char * */
 
-typedef struct {
+/* The JSON logs of ChronicleLog. */
+#define CH_JSONLOGS(X)                                                            \
+    X(ERROR, "error")                                                         \
+    X(SECURITY, "security")                                                   \
+    X(APPLICATION, "application")
+
+typedef enum {
+#define X(name, text) CH_JSONLOG_##name,
+    CH_JSONLOGS(X)
+#undef X
+    CH_JSONLOG__COUNT
+} ch_jsonlog_e;
+
+typedef struct ch_settings_t ch_settings_t;
+
+struct ch_settings_t {
 #define INT(member) int member;
 #define TEXT(member) const char *member;
 #define LIST(member) apr_array_header_t *member;
@@ -39,10 +54,14 @@ typedef struct {
 #undef LIST
     ch_rate_limit_t rate[CH_RATE__COUNT]; /* seconds 0 = unset */
     signed char feature[CH_FEATURE__COUNT];
+    const char *log[CH_JSONLOG__COUNT]; /* file or "|program", "" = off */
+    apr_file_t *log_file[CH_JSONLOG__COUNT]; /* while the server runs */
+    apr_time_t down_since; /* of this pool, in this process; 0 = it is up */
+    const ch_settings_t *written; /* as httpd.conf had them */
     const char *where; /* "file:line" of Chronicle On */
     const char *dbd_params;
     ch_conf_t conf;    /* made by ch_config_finish */
-} ch_settings_t;
+};
 
 #ifndef CH_MODULE_RECORD
 APLOG_USE_MODULE(chronicle);
@@ -50,6 +69,20 @@ APLOG_USE_MODULE(chronicle);
 
 void *ch_config_create(apr_pool_t *pool, server_rec *server);
 void *ch_config_merge(apr_pool_t *pool, void *base, void *own);
+
+/* How the setting of a directive is shown to people. What is not known to be
+ * harmless is a secret. */
+typedef enum {
+    CH_SHOW_SECRET,
+    CH_SHOW_KEYS, /* secrets whose key ids may be seen */
+    CH_SHOW_FLAG,
+    CH_SHOW_NUMBER,
+    CH_SHOW_SIZE, /* bytes, with K or M where that is exact */
+    CH_SHOW_TEXT,
+    CH_SHOW_LIST
+} ch_show_e;
+
+ch_show_e ch_directive_show(const command_rec *directive);
 
 ch_settings_t *ch_config_of(server_rec *server);
 

@@ -21,6 +21,35 @@ int ch_dbpool_find(void)
     return dbd_open && dbd_close;
 }
 
+/* Says once that the database went away, and once that it is back. */
+static void tell_state(void *owner, int up)
+{
+    server_rec *server = owner;
+    apr_time_t *down_since = &ch_config_of(server)->down_since;
+    apr_time_t since = __atomic_load_n(down_since, __ATOMIC_RELAXED);
+    apr_time_t now;
+
+    if ((since == 0) == up) {
+        return;
+    }
+    now = apr_time_now();
+    if (!__atomic_compare_exchange_n(down_since, &since, up ? 0 : now, 0,
+                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        return; /* another thread says it */
+    }
+    if (up) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, server,
+                     "CH1064: this process has a connection to the database "
+                     "again, after %" APR_TIME_T_FMT " ms",
+                     apr_time_as_msec(now - since));
+    }
+    else {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, server,
+                     "CH1063: this process gets no connection to the "
+                     "database");
+    }
+}
+
 static void *open_connection(void *server, apr_pool_t *pool, void **handle,
                              apr_pool_t **conn_pool)
 {
@@ -42,6 +71,7 @@ static void close_connection(void *server, void *handle)
 static const ch_db_source_t source = {
     .open = open_connection,
     .close = close_connection,
+    .tell = tell_state,
 };
 
 /* Servers that use one pool of mod_dbd share one gate before it. */

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "httpd/config.h"
+#include "httpd/jsonlog.h"
 #include "store/limit.h"
 
 #define AT(member) (void *)APR_OFFSETOF(ch_settings_t, member)
@@ -303,6 +304,33 @@ static const char *set_feature(cmd_parms *cmd, void *dir, const char *name,
     return NULL;
 }
 
+/* A program's name is as it is; a file's is below ServerRoot. */
+static const char *set_log(cmd_parms *cmd, void *dir, const char *name,
+                           const char *target)
+{
+    ch_settings_t *settings = settings_of(cmd);
+    int i = 0;
+
+    while (i < CH_JSONLOG__COUNT && strcasecmp(ch_jsonlog_names[i], name) != 0) {
+        i++;
+    }
+    if (i == CH_JSONLOG__COUNT) {
+        return wrong(cmd, apr_pstrcat(cmd->pool, "unknown log ", name, NULL));
+    }
+    if (strcasecmp(target, "off") == 0) {
+        settings->log[i] = "";
+        return NULL;
+    }
+    if (*target != '|') {
+        target = ap_server_root_relative(cmd->pool, target);
+    }
+    if (!target || !*target || strcmp(target, "|") == 0) {
+        return wrong(cmd, "must be a file, a |program or off");
+    }
+    settings->log[i] = target;
+    return NULL;
+}
+
 /* --- the table -------------------------------------------------------- */
 
 const command_rec ch_directives[] = {
@@ -353,5 +381,44 @@ const command_rec ch_directives[] = {
     AP_INIT_TAKE1("ChronicleApiLogRate", set_log_rate, AT(api_log_rate),
                   SCOPE, "requests per second that are kept in the API log; "
                   "0: none"),
+    AP_INIT_TAKE2("ChronicleLog", set_log, NULL, SCOPE,
+                  "error, security or application, and a file, a |program "
+                  "or off: a log in JSON"),
     { NULL }
 };
+
+/* --- how they are shown ----------------------------------------------- */
+
+/* Every setter that puts one value where AT() says; those with a NULL there
+ * are shown by functions of dump.c. tests/guards/directives.sh looks. */
+static const struct {
+    cmd_func setter;
+    ch_show_e show;
+} shows[] = {
+    { { .flag = set_flag }, CH_SHOW_FLAG },
+    { { .flag = set_enabled }, CH_SHOW_FLAG },
+    { { .take1 = set_path }, CH_SHOW_TEXT },
+    { { .take1 = set_url }, CH_SHOW_TEXT },
+    { { .take1 = set_redis }, CH_SHOW_TEXT }, /* but for its password */
+    { { .take1 = set_email }, CH_SHOW_TEXT },
+    { { .take1 = set_wait }, CH_SHOW_NUMBER },
+    { { .take1 = set_workers }, CH_SHOW_NUMBER },
+    { { .take1 = set_log_rate }, CH_SHOW_NUMBER },
+    { { .take1 = set_cache_size }, CH_SHOW_SIZE },
+    { { .take1 = add_origin }, CH_SHOW_LIST },
+    { { .take1 = add_jwt }, CH_SHOW_KEYS },
+    { { .take1 = set_secret }, CH_SHOW_SECRET },
+    { { .take1 = set_long_secret }, CH_SHOW_SECRET },
+};
+
+ch_show_e ch_directive_show(const command_rec *directive)
+{
+    size_t i;
+
+    for (i = 0; i < CH_COUNT(shows); i++) {
+        if (shows[i].setter.take1 == directive->func.take1) {
+            return shows[i].show;
+        }
+    }
+    return CH_SHOW_SECRET;
+}

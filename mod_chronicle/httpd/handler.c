@@ -13,6 +13,7 @@
 
 #include "auth/auth.h"
 #include "base/uuid.h"
+#include "httpd/jsonlog.h"
 #include "httpd/server.h"
 #include "store/counter.h"
 #include "web/reply.h"
@@ -75,6 +76,26 @@ static apr_off_t body_size(request_rec *r)
     return 0;
 }
 
+/* A request has one id and is in one trace, however often it is looked at:
+ * whoever protects a place looks before the handler does. */
+static void set_ids(request_rec *r, ch_req_t *rq)
+{
+    const char *id = apr_table_get(r->notes, CH_NOTE_REQUEST_ID);
+    const char *trace_id = apr_table_get(r->notes, CH_NOTE_TRACE_ID);
+
+    rq->request_id = id ? id : request_id(r);
+    if (!ch_trace_parse(apr_table_get(r->headers_in, "traceparent"),
+                        &rq->trace)) {
+        ch_trace_make(&rq->trace);
+        if (trace_id) {
+            apr_cpystrn(rq->trace.trace_id, trace_id,
+                        sizeof(rq->trace.trace_id));
+        }
+    }
+    apr_table_setn(r->notes, CH_NOTE_REQUEST_ID, rq->request_id);
+    apr_table_setn(r->notes, CH_NOTE_TRACE_ID, rq->trace.trace_id);
+}
+
 ch_req_t *ch_server_request(request_rec *r)
 {
     ch_req_t *rq = apr_pcalloc(r->pool, sizeof(*rq));
@@ -98,7 +119,7 @@ ch_req_t *ch_server_request(request_rec *r)
                                    strcspn(r->useragent_ip, "%"));
     rq->host = host ? host : "";
     rq->tls = ap_ssl_conn_is_ssl(r->connection);
-    rq->request_id = request_id(r);
+    set_ids(r, rq);
     rq->db = ch_db_make(r->pool, rq->conf->db);
     return rq;
 }
@@ -131,19 +152,17 @@ static void walk(ch_req_t *rq)
 static void set_notes(request_rec *r, const ch_req_t *rq)
 {
     if (rq->match.route) {
-        apr_table_setn(r->notes, "chronicle-route", rq->match.route->path);
+        apr_table_setn(r->notes, CH_NOTE_ROUTE, rq->match.route->path);
     }
-    apr_table_setn(r->notes, "chronicle-request-id", rq->request_id);
-    apr_table_setn(r->notes, "chronicle-db-ms",
+    apr_table_setn(r->notes, CH_NOTE_DB_MS,
                    apr_psprintf(r->pool, "%.3f",
                                 (double)ch_db_elapsed(rq->db) / 1000));
     if (rq->reply.code) {
-        apr_table_setn(r->notes, "chronicle-error",
-                       ch_code_name(rq->reply.code));
+        apr_table_setn(r->notes, CH_NOTE_ERROR, ch_code_name(rq->reply.code));
     }
     if (rq->who && rq->who->sure) {
         r->user = apr_pstrdup(r->pool, rq->who->user_id);
-        apr_table_setn(r->notes, "chronicle-user", rq->who->user_id);
+        apr_table_setn(r->notes, CH_NOTE_USER, rq->who->user_id);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "auth/known.h"
 #include "auth/password.h"
 #include "auth/proof.h"
+#include "httpd/jsonlog.h"
 #include "httpd/server.h"
 
 
@@ -23,8 +24,15 @@
 #define HASH_WAIT_MS 10000
 
 const ch_router_t *ch_server_router;
+server_rec *ch_server_main;
 
 /* --- start ------------------------------------------------------------ */
+
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    ch_access_register(pconf);
+    return OK;
+}
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog,
                         apr_pool_t *ptemp, server_rec *main_server)
@@ -84,6 +92,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "CH1015: background jobs need mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    ch_server_main = main_server;
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server,
+                 "CH1062: mod_chronicle " CH_VERSION " for schema %d",
+                 CH_SCHEMA_VERSION);
     return OK;
 }
 
@@ -191,7 +203,12 @@ void ch_server_register_hooks(apr_pool_t *pool)
     static const char *const rewriting[] = { "mod_rewrite.c", NULL };
     static const char *const proxying[] = { "mod_proxy.c", NULL };
 
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_open_logs(ch_jsonlog_open, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_error_log(ch_jsonlog_error, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_test_config(ch_dump_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ch_status_register();
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, watchdog, APR_HOOK_MIDDLE);
     ap_hook_pre_translate_name(pre_translate, NULL, NULL,

@@ -12,6 +12,7 @@
 #include <util_filter.h>
 
 #include "base/budget.h"
+#include "httpd/jsonlog.h"
 #include "httpd/server.h"
 #include "store/sql_gen.h"
 
@@ -151,8 +152,8 @@ static int log_level(char letter)
 static void write_log(ch_req_t *rq, char level, int number, const char *text)
 {
     ap_log_rerror(APLOG_MARK, log_level(level), 0,
-                  (request_rec *)rq->io_ctx, "CH%04d: [%s] %s", number,
-                  rq->request_id, text);
+                  (request_rec *)rq->io_ctx, "CH%04d: [%s %s] %s", number,
+                  rq->request_id, rq->trace.trace_id, text);
 }
 
 void ch_server_log(server_rec *server, char level, int number,
@@ -185,6 +186,12 @@ static void keep_event(ch_req_t *rq, const char *type, const char *pattern)
     }
 }
 
+static void write_security(ch_req_t *rq, const char *event, const char *detail)
+{
+    ch_jsonlog_security(rq->io_ctx, rq->who ? rq->who->user_id : NULL, event,
+                     detail);
+}
+
 static const char *own_url(ch_req_t *rq)
 {
     request_rec *r = rq->io_ctx;
@@ -207,6 +214,7 @@ const ch_io_t ch_server_io = {
     .read_body = read_body,
     .log = write_log,
     .event = keep_event,
+    .security = write_security,
     .own_url = own_url,
     .remote_user = ch_authn_remote_user,
 };

@@ -9,6 +9,9 @@
 /* The router of this generation of the server, made in post_config. */
 extern const ch_router_t *ch_server_router;
 
+/* The main server of this generation, set in post_config. */
+extern server_rec *ch_server_main;
+
 /* --- dbpool.c ---------------------------------------------------------- */
 
 /* Looks up mod_dbd's functions; 0 when it is not loaded. */
@@ -95,6 +98,15 @@ ch_err_t *ch_authn_account(request_rec *r, const ch_principal_t **out);
 
 /* Require chronicle-role, Require chronicle-verified. */
 void ch_authz_register(apr_pool_t *pool);
+
+/* --- status.c, dump.c -------------------------------------------------- */
+
+/* A section in mod_status' page. */
+void ch_status_register(void);
+
+/* Hook: httpd -t -D DUMP_CHRONICLE writes what the settings are and where
+ * they come from. No secret is written. */
+void ch_dump_config(apr_pool_t *pool, server_rec *main_server);
 
 /* --- hooks.c ----------------------------------------------------------- */
 

@@ -166,3 +166,10 @@ void ch_counter_cache(ch_cache_e cache, int hit)
                 : &counters->cache_misses[cache], 1);
     }
 }
+
+void ch_counter_log_lost(void)
+{
+    if (counters) {
+        add(&counters->logs_lost, 1);
+    }
+}

@@ -49,6 +49,7 @@ typedef struct {
     apr_int64_t jobs_queued, jobs_failed; /* as last counted */
     apr_time_t jobs_counted;
     apr_uint64_t total, errors;
+    apr_uint64_t logs_lost; /* lines that a log did not take */
     apr_int64_t in_flight;
     apr_time_t started;
 } ch_counters_t;
@@ -92,6 +93,7 @@ void ch_counter_statement(apr_time_t took);
 void ch_counter_limited(int rate_class);
 void ch_counter_auth_failure(ch_auth_failure_e reason);
 void ch_counter_security(ch_security_e type);
+void ch_counter_log_lost(void);
 
 /* kind: index into ch_job_kinds; -1 does nothing. */
 void ch_counter_job(int kind, ch_job_result_e result);

@@ -65,6 +65,8 @@ typedef struct {
     void *(*open)(void *ctx, apr_pool_t *pool, void **handle,
                   apr_pool_t **conn_pool);
     void (*close)(void *ctx, void *handle);
+    /* Whether what open gave works; NULL = nobody wants to know. */
+    void (*tell)(void *ctx, int up);
 } ch_db_source_t;
 
 /* What one child knows of one database: the gate before the source, whether

@@ -288,6 +288,14 @@ static ch_err_t *check_schema(apr_pool_t *pool, ch_db_home_t *home)
                         version, CH_SCHEMA_VERSION);
 }
 
+/* Tells the source whether it gave a connection that works. */
+static void tell(const ch_db_home_t *home, int up)
+{
+    if (home->source->tell) {
+        home->source->tell(home->ctx, up);
+    }
+}
+
 ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
 {
     apr_pool_t *conn_pool = NULL;
@@ -305,6 +313,7 @@ ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
     conn->pg = home->source->open(home->ctx, pool, &conn->handle, &conn_pool);
     if (!conn->pg) {
         note_away(home);
+        tell(home, 0);
         ch_gate_leave(home->gate);
         return unavailable(pool, "cannot connect", NULL);
     }
@@ -314,6 +323,7 @@ ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
     else {
         cause = make_ready(home, conn);
     }
+    tell(home, cause == NULL);
     err = cause ? unavailable(pool, cause, conn->pg)
                 : check_schema(pool, home);
     if (err) {

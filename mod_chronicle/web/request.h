@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/trace.h"
 #include "conf.h"
 #include "store/counter.h"
 #include "store/db.h"
@@ -21,6 +22,9 @@ typedef struct {
     void (*log)(ch_req_t *rq, char level, int number, const char *text);
     /* Keeps a security event in the database, as far as it can. */
     void (*event)(ch_req_t *rq, const char *type, const char *pattern);
+    /* One line to the log of security events (ChronicleLog security): what
+     * happened, and more about it (NULL = nothing). */
+    void (*security)(ch_req_t *rq, const char *event, const char *detail);
     /* "https://name:port" by the server's own settings, never by the Host
      * header, which the client writes. */
     const char *(*own_url)(ch_req_t *rq);
@@ -77,6 +81,7 @@ struct ch_req_t {
     int tls;
     apr_off_t body_size; /* -1 = chunked, 0 = none */
     const char *request_id;
+    ch_trace_t trace; /* for upstream calls: ch_trace_child() */
 
     /* found on the way */
     ch_match_t match;
@@ -163,7 +168,10 @@ int ch_cors_is_trusted(const ch_req_t *rq);
 int ch_limit_wait(ch_req_t *rq, ch_rate_e rate);
 void ch_limit_failed(ch_req_t *rq, ch_rate_e rate);
 
-/* A security event: a counter, a line in the log, a row. */
+/* A security event: a counter, a line in the logs, a row. */
 void ch_secure_event(ch_req_t *rq, ch_security_e type, const char *pattern);
+
+/* A caller who was not accepted: a counter, a line in the security log. */
+void ch_secure_failure(ch_req_t *rq, ch_auth_failure_e reason);
 
 #endif

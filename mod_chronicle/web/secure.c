@@ -94,7 +94,14 @@ void ch_secure_event(ch_req_t *rq, ch_security_e type, const char *pattern)
     rq->io->log(rq, 'w', 1002,
                 apr_pstrcat(rq->pool, "security: ", ch_security_names[type],
                             ": ", pattern, NULL));
+    rq->io->security(rq, ch_security_names[type], pattern);
     rq->io->event(rq, ch_security_names[type], pattern);
+}
+
+void ch_secure_failure(ch_req_t *rq, ch_auth_failure_e reason)
+{
+    ch_counter_auth_failure(reason);
+    rq->io->security(rq, "auth_failure", ch_auth_failure_names[reason]);
 }
 
 ch_err_t *ch_secure_stage(ch_req_t *rq)

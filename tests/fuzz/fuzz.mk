@@ -10,4 +10,5 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_jwt \
 	tests/fuzz/fuzz_query \
-	tests/fuzz/fuzz_refresh
+	tests/fuzz/fuzz_refresh \
+	tests/fuzz/fuzz_trace

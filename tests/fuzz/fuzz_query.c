@@ -140,7 +140,11 @@ static void no_event(ch_req_t *rq, const char *type, const char *pattern)
 {
 }
 
-static const ch_io_t io = { .log = no_log, .event = no_event };
+static const ch_io_t io = {
+    .log = no_log,
+    .event = no_event,
+    .security = no_event,
+};
 
 static int holds_attack(apr_pool_t *pool, const char *text, size_t len)
 {

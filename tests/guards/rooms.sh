@@ -143,6 +143,9 @@ never() {
         "statements are not for this room"
     never "mod_chronicle/api mod_chronicle/auth mod_chronicle/web" \
         '\<(PQ[a-z]|PGconn|PGresult)' "libpq is the store's"
+    never "mod_chronicle/auth mod_chronicle/api mod_chronicle/realtime" \
+        '\<ch_counter_(auth_failure|security)\>' \
+        "ch_secure_failure and ch_secure_event write the logs, too"
 } >>"$scratch/wrong"
 
 if [ -s "$scratch/wrong" ]; then

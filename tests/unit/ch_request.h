@@ -17,6 +17,8 @@ static struct {
     int events;
     const char *type;
     const char *pattern;
+    int securities;
+    const char *security; /* the last one: "event: detail" */
     int reads;
     const char *body; /* what read_body gives */
     size_t body_len;
@@ -56,6 +58,14 @@ static inline void ch_fake_event(ch_req_t *rq, const char *type,
     server.pattern = pattern;
 }
 
+static inline void ch_fake_security(ch_req_t *rq, const char *event,
+                                    const char *detail)
+{
+    server.securities++;
+    server.security =
+        apr_pstrcat(rq->pool, event, ": ", detail ? detail : "-", NULL);
+}
+
 static inline const char *ch_fake_own_url(ch_req_t *rq)
 {
     return "https://own.example";
@@ -70,6 +80,7 @@ static const ch_io_t ch_fake_io = {
     .read_body = ch_fake_read_body,
     .log = ch_fake_log,
     .event = ch_fake_event,
+    .security = ch_fake_security,
     .own_url = ch_fake_own_url,
     .remote_user = ch_fake_remote_user,
 };

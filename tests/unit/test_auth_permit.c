@@ -145,6 +145,11 @@ START_TEST(failures_are_counted)
         rq->credential_fault =
             faults[i].fault ? ch_err_make(pool, faults[i].fault, NULL) : NULL;
         ck_assert_ptr_nonnull(ch_authenticate_stage(rq));
+        ck_assert_int_eq(server.securities, 1);
+        ck_assert_str_eq(
+            server.security,
+            apr_pstrcat(pool, "auth_failure: ",
+                        ch_auth_failure_names[faults[i].reason], NULL));
         for (reason = 0; reason < CH_AUTH__COUNT; reason++) {
             ck_assert_uint_eq(failures((ch_auth_failure_e)reason),
                               reason == (int)faults[i].reason);

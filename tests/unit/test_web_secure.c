@@ -20,6 +20,9 @@ static void ck_refused(ch_req_t *rq, const char *pattern)
     ck_assert_int_eq(server.events, 1);
     ck_assert_str_eq(server.type, "pattern");
     ck_assert_str_eq(server.pattern, pattern);
+    ck_assert_int_eq(server.securities, 1);
+    ck_assert_str_eq(server.security,
+                     apr_pstrcat(pool, "pattern: ", pattern, NULL));
     ck_assert_int_eq(server.logs, 1);
     ck_assert_int_eq(server.level, 'w');
     ck_assert_int_eq(server.number, 1002);
@@ -31,6 +34,7 @@ static void ck_passed(ch_req_t *rq)
 {
     ck_assert_ptr_null(ch_secure_stage(rq));
     ck_assert_int_eq(server.events, 0);
+    ck_assert_int_eq(server.securities, 0);
     ck_assert_int_eq(server.logs, 0);
     ck_assert_uint_eq(ch_counter_read()->security[CH_SECURITY_PATTERN], 0);
 }

@@ -20,10 +20,12 @@ chronicle_unit_tests = \
 	tests/unit/test_base_html \
 	tests/unit/test_base_json \
 	tests/unit/test_base_jsonw \
+	tests/unit/test_base_logline \
 	tests/unit/test_base_member \
 	tests/unit/test_base_page \
 	tests/unit/test_base_seal \
 	tests/unit/test_base_text \
+	tests/unit/test_base_trace \
 	tests/unit/test_base_uuid \
 	tests/unit/test_store_apilog \
 	tests/unit/test_store_apilog_many \
