@@ -344,13 +344,14 @@ command_test() {
     case ${1:-} in
     '') ;;
     unit | tsan | guards) [ $# -eq 1 ] || die "test $1 takes no name" ;;
-    api | asan) [ $# -le 2 ] || die "test $1 takes one name" ;;
-    *) die "test: unknown part $1 (unit tsan guards api asan)" ;;
+    api | asan | valgrind) [ $# -le 2 ] || die "test $1 takes one name" ;;
+    *) die "test: unknown part $1 (unit tsan guards api asan valgrind)" ;;
     esac
     cd "$ROOT" || exit 1
     mkdir -p var
     # shellcheck disable=SC2046
-    ensure_packages $(redis_package) $TEST_PACKAGES
+    ensure_packages $(redis_package) $TEST_PACKAGES \
+        $([ "${1:-}" != valgrind ] || echo valgrind)
     build_module
     make_run_dir
     case $parts in

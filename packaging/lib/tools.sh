@@ -47,3 +47,54 @@ run_tsan() {
     fi
     count tsan "${counts[@]}"
 }
+
+# ── valgrind ─────────────────────────────────────────────────────────────────
+
+# Whole-server tests that are run under it, one after the other: slowly.
+readonly VALGRIND_FILES="folders bodies conditional compression http2"
+
+valgrind_words() {
+    printf '%s ' valgrind -q --vgdb=no --error-exitcode=9 --leak-check=full \
+        --errors-for-leak-kinds=definite --show-leak-kinds=definite \
+        --keep-debuginfo=yes --num-callers=30 --fair-sched=yes "$@"
+}
+
+# The unit tests fork for every single test: what they leave allocated then is
+# no leak of the product's.
+run_valgrind_unit() {
+    local log="$RUN_DIR/valgrind-unit.log" code=0 counts under
+    step "unit tests under valgrind"
+    under=$(valgrind_words --leak-check=no)
+    limited "$VALGRIND_LIMIT" "$log" make -C "$BUILD" --no-print-directory \
+        -j "$(processors)" -k check "TESTS_ENVIRONMENT=CK_DEFAULT_TIMEOUT=600 \
+CH_FUZZ_SEEDS='$ROOT/tests/fuzz/seeds' CH_TEST_SRCDIR='$ROOT' $under" ||
+        code=$?
+    read -r -a counts <<<"$(count_unit "$log")"
+    if [ "$code" -ne 0 ]; then
+        cat "$log"
+        [ "${counts[1]}" -gt 0 ] || counts[1]=1
+    fi
+    count valgrind-unit "${counts[@]}"
+}
+
+run_valgrind_api() {
+    local name files=
+    step "whole-server tests under valgrind"
+    CH_TEST_ASAN_LOG="$RUN_DIR/reports/valgrind"
+    CH_TEST_UNDER=$(valgrind_words --trace-children=yes --log-file=REPORT.%p)
+    export CH_TEST_ASAN_LOG CH_TEST_UNDER
+    mkdir -p "$RUN_DIR/reports"
+    chmod 1777 "$RUN_DIR/reports"
+    for name in ${1:-$VALGRIND_FILES}; do
+        files="$files $(api_files "$name")"
+    done
+    # shellcheck disable=SC2086
+    node_tests valgrind "$VALGRIND_LIMIT" $files
+    unset CH_TEST_UNDER
+}
+
+# With a name only that file.
+run_valgrind() {
+    [ -n "${1:-}" ] || run_valgrind_unit
+    run_valgrind_api "${1:-}"
+}

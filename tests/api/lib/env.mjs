@@ -28,12 +28,14 @@ export const env = {
   runAsPg: process.env.CH_TEST_RUNAS_PG || '',
   sanitize: process.env.CH_TEST_SANITIZE === '1',
   preload: process.env.CH_TEST_PRELOAD || '',
+  /* words before httpd's own, for a tool that runs it; its reports are where those of sanitizers are */
+  under: (process.env.CH_TEST_UNDER || '').split(' ').filter(Boolean),
   asanLog: process.env.CH_TEST_ASAN_LOG || '',
   root: process.getuid() === 0,
 };
 
 /* Time limits of waiting loops are stretched where the server is instrumented. */
-export const patience = env.sanitize ? 6 : 1;
+export const patience = (env.sanitize && 6) || (env.under.length && 20) || 1;
 
 export const hasIPv6Loopback = os.networkInterfaces().lo?.some((net) => net.address === '::1') ?? false;
 

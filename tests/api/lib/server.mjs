@@ -71,7 +71,7 @@ export class Server {
     this.secrets = { jwt: random(), refresh: random(), ...options.secrets };
     this.expected = [/server reached MaxRequestWorkers/]; /* the tests open many connections */
     /* The leak check at the end of each child takes its time. */
-    if (env.sanitize) this.expected.push(/AH00045: child process \d+ still did not exit/);
+    if (patience > 1) this.expected.push(/AH00045: child process \d+ still did not exit/);
     this.clients = [];
   }
 
@@ -111,6 +111,7 @@ export class Server {
 
   processEnv() {
     const vars = { ...process.env, ...this.env };
+    if (env.under.length) this.asan = `${env.asanLog}.${path.basename(this.dir)}`;
     if (env.sanitize) {
       /* Reports of this server only: two test files run at a time. */
       this.asan = `${env.asanLog}.${path.basename(this.dir)}`;
@@ -157,8 +158,10 @@ export class Server {
 
   async launch() {
     this.stderr = '';
-    this.child = spawn(env.httpd, ['-DFOREGROUND', '-f', this.conf], {
-      env: this.processEnv(),
+    const vars = this.processEnv();
+    const words = [...env.under.map((word) => word.replace('REPORT', this.asan)), env.httpd];
+    this.child = spawn(words[0], [...words.slice(1), '-DFOREGROUND', '-f', this.conf], {
+      env: vars,
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true /* prefork ends its children by a signal to the whole process group */,
     });
@@ -309,7 +312,9 @@ export class Server {
     return fs
       .readdirSync(dir)
       .filter((name) => name.startsWith(path.basename(this.asan)))
-      .map((name) => `sanitizer: ${name}\n${fs.readFileSync(path.join(dir, name), 'utf8').slice(0, 4000)}`);
+      .map((name) => [name, fs.readFileSync(path.join(dir, name), 'utf8')])
+      .filter(([, text]) => text.trim())
+      .map(([name, text]) => `sanitizer: ${name}\n${text.slice(0, 4000)}`);
   }
 }
 
