@@ -51,6 +51,7 @@ static lease_t *leases;
 static role_t roles[ROLES_MAX];
 static int role_count;
 static int child_ends; /* set when the pool of the child goes */
+static int looking;    /* the watchdog is at work */
 
 void ch_background_open(void *memory)
 {
@@ -66,7 +67,7 @@ static int is_stopping(void *ctx)
 {
     int state = AP_MPMQ_RUNNING;
 
-    return __atomic_load_n(&child_ends, __ATOMIC_RELAXED)
+    return __atomic_load_n(&child_ends, __ATOMIC_SEQ_CST)
            || ap_mpm_query(AP_MPMQ_MPM_STATE, &state) != APR_SUCCESS
            || state == AP_MPMQ_STOPPING;
 }
@@ -124,11 +125,14 @@ static apr_status_t look(int state, void *data, apr_pool_t *pool)
 {
     int i;
 
+    /* in this order: end_roles looks the other way round */
+    __atomic_store_n(&looking, 1, __ATOMIC_SEQ_CST);
     for (i = 0; i < role_count && state == AP_WATCHDOG_STATE_RUNNING
                 && !is_stopping(NULL);
          i++) {
         look_after(&roles[i]);
     }
+    __atomic_store_n(&looking, 0, __ATOMIC_SEQ_CST);
     return APR_SUCCESS;
 }
 
@@ -332,14 +336,18 @@ static apr_pool_t *pool_for_thread(void)
     return pool;
 }
 
-/* The watchdog's own thread is over by now, or soon: it starts nothing any
+/* Before mod_dbd's pool goes, which takes no connection being out lightly. The
+ * watchdog's own thread outlives the pool of the child, but starts nothing any
  * more. */
 static apr_status_t end_roles(void *data)
 {
     apr_status_t rv;
     int i;
 
-    __atomic_store_n(&child_ends, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&child_ends, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&looking, __ATOMIC_SEQ_CST)) {
+        apr_sleep(1000);
+    }
     for (i = 0; i < role_count; i++) {
         if (roles[i].thread) {
             apr_thread_join(&rv, roles[i].thread);
