@@ -172,7 +172,7 @@ static void fill(slot_t *slot, const ch_apilog_t *row)
 
 void ch_apilog_put(const ch_apilog_t *row, const ch_apilog_to_t *to)
 {
-    apr_uint64_t mine = (apr_uint64_t)getpid() << 2 | WRITING;
+    apr_uint64_t mine;
     int i;
 
     if (!ring || to->rate <= 0) {
@@ -182,6 +182,7 @@ void ch_apilog_put(const ch_apilog_t *row, const ch_apilog_to_t *to)
         drop(CH_APILOG_RATE, 1);
         return;
     }
+    mine = (apr_uint64_t)getpid() << 2 | WRITING;
     for (i = 0; i < PROBES; i++) {
         apr_uint64_t number =
             __atomic_fetch_add(&ring->next, 1, __ATOMIC_RELAXED);
