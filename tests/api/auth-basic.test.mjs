@@ -177,7 +177,8 @@ basicSuite('Basic, brute force', { limits: { auth: '7/900' } }, (s, { enter, out
 basicSuite('Basic, guesses at once', { limits: { auth: '4/900' }, threads: 64 }, (s, { enter }) => {
   it('the right one among many is not found once the limit is used up', async () => {
     const alice = await s.user();
-    const guesses = await parallel(24, (n) => enter('basic', alice.email, n === 23 ? PASSWORD : `guess ${n}`));
+    s.expectLog(/CH1040: .*too many password hashes at once/); /* on a slow machine */
+    const guesses = await parallel(14, (n) => enter('basic', alice.email, n === 13 ? PASSWORD : `guess ${n}`));
     const told = guesses.filter((res) => res.headers['retry-after'] === undefined);
     assert.ok(told.length <= 8, `${told.length} guesses were answered`);
     assert.ok(told.length >= 3);
