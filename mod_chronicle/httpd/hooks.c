@@ -200,6 +200,7 @@ static int handler(request_rec *r)
 void ch_server_register_hooks(apr_pool_t *pool)
 {
     static const char *const watchdog[] = { "mod_watchdog.c", NULL };
+    static const char *const dbd[] = { "mod_dbd.c", NULL };
     static const char *const rewriting[] = { "mod_rewrite.c", NULL };
     static const char *const proxying[] = { "mod_proxy.c", NULL };
 
@@ -210,7 +211,8 @@ void ch_server_register_hooks(apr_pool_t *pool)
     ap_hook_test_config(ch_dump_config, NULL, NULL, APR_HOOK_MIDDLE);
     ch_status_register();
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(child_init, NULL, watchdog, APR_HOOK_MIDDLE);
+    /* roles need connections as soon as a watchdog looks for them */
+    ap_hook_child_init(child_init, dbd, watchdog, APR_HOOK_MIDDLE);
     ap_hook_pre_translate_name(pre_translate, NULL, NULL,
                                APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(keep_from_proxy, rewriting, proxying,

@@ -197,12 +197,15 @@ test('none at all when told so', async (t) => {
 test('two servers on one database', async (t) => {
   const first = new Server({ limits: { api: 'off' } });
   await first.start();
-  t.after(() => first.stop());
+  let second;
+  t.after(async () => {
+    await second?.stop();
+    await first.stop(); /* with it goes the database */
+  });
   const user = await first.user();
   await warm(user);
-  const second = new Server({ database: first.database, secrets: first.secrets, limits: { api: 'off' } });
+  second = new Server({ database: first.database, secrets: first.secrets, limits: { api: 'off' } });
   await second.start();
-  t.after(() => second.stop());
   const there = second.client({ token: user.token });
 
   await t.test('keep nothing, having nothing to tell them of each other in time', async () => {
@@ -240,7 +243,8 @@ test('two servers on one database', async (t) => {
   await t.test('lost announcements are said once, and again when they are back', async () => {
     second.expectLog(/CH1023/);
     first.expectLog(/CH1023/);
-    const kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'chronicle-bus:%'";
+    const kill = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND application_name LIKE 'chronicle-bus:%'`;
     await first.sql(kill);
     await until(() => /CH1025/.test(second.log()) && /CH1025/.test(first.log()), 10000, 'they are back');
     assert.equal(second.log().match(/CH1023/g).length, 1);

@@ -207,7 +207,10 @@ export class Server {
   isUnexpected(line) {
     if (!line.trim()) return false;
     const level = LEVEL.exec(line);
-    return !CALM.has(level?.[1] ?? level?.[2]) && !this.expected.some((pattern) => pattern.test(line));
+    const crash = /AH0005[12]: .*exit signal (?!Killed)/.test(line); /* told at notice */
+    return (
+      (crash || !CALM.has(level?.[1] ?? level?.[2])) && !this.expected.some((pattern) => pattern.test(line))
+    );
   }
 
   unexpectedLog() {
