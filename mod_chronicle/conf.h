@@ -71,6 +71,7 @@ struct ch_conf_t {
     const char *admin_email;           /* lower case, NULL = none */
     const char *metrics_token;         /* NULL = open */
     const char *docs_dir;              /* Swagger UI's files */
+    const char *storage_dir;           /* of files that are kept */
     int require_verified_email;
     int trust_remote_user;
     int db_wait_ms;
@@ -89,6 +90,7 @@ struct ch_conf_t {
 
     struct ch_db_home_t *db;  /* set in each child */
     struct ch_redis_t *redis; /* the same; NULL = none */
+    struct ch_blob_store_t *blob; /* NULL = no files can be kept */
     int db_id; /* id of the first server with this database */
 };
 

@@ -4,6 +4,7 @@
 # Everything that does not face httpd; the unit tests are linked with these.
 chronicle_core_sources = \
 	mod_chronicle/api/account.c \
+	mod_chronicle/api/account_delete.c \
 	mod_chronicle/api/admin.c \
 	mod_chronicle/api/admin_logs.c \
 	mod_chronicle/api/api.c \
@@ -11,6 +12,12 @@ chronicle_core_sources = \
 	mod_chronicle/api/auth_mail.c \
 	mod_chronicle/api/auth_tokens.c \
 	mod_chronicle/api/docs_page.c \
+	mod_chronicle/api/export.c \
+	mod_chronicle/api/export_archive.c \
+	mod_chronicle/api/export_job.c \
+	mod_chronicle/api/export_sections.c \
+	mod_chronicle/api/export_write.c \
+	mod_chronicle/api/files.c \
 	mod_chronicle/api/folders.c \
 	mod_chronicle/api/metrics.c \
 	mod_chronicle/api/note_versions.c \
@@ -46,6 +53,9 @@ chronicle_core_sources = \
 	mod_chronicle/base/trace.c \
 	mod_chronicle/base/uuid.c \
 	mod_chronicle/base/words.c \
+	mod_chronicle/base/zip.c \
+	mod_chronicle/blob/blob.c \
+	mod_chronicle/blob/blob_fs.c \
 	mod_chronicle/jobs/runner.c \
 	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
@@ -70,6 +80,7 @@ chronicle_core_sources = \
 	mod_chronicle/store/waiter.c \
 	mod_chronicle/web/bind.c \
 	mod_chronicle/web/cors.c \
+	mod_chronicle/web/download.c \
 	mod_chronicle/web/openapi.c \
 	mod_chronicle/web/openapi_answer.c \
 	mod_chronicle/web/openapi_schema.c \
@@ -102,12 +113,15 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/secret.c \
 	mod_chronicle/httpd/shared.c \
 	mod_chronicle/httpd/status.c \
+	mod_chronicle/httpd/storage.c \
 	mod_chronicle/mod_chronicle.c
 
 chronicle_headers = \
 	mod_chronicle/api/account.h \
 	mod_chronicle/api/api.h \
 	mod_chronicle/api/auth_mail.h \
+	mod_chronicle/api/export.h \
+	mod_chronicle/api/files.h \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/root.h \
 	mod_chronicle/api/upkeep.h \
@@ -136,6 +150,8 @@ chronicle_headers = \
 	mod_chronicle/base/trace.h \
 	mod_chronicle/base/uuid.h \
 	mod_chronicle/base/words.h \
+	mod_chronicle/base/zip.h \
+	mod_chronicle/blob/blob.h \
 	mod_chronicle/chronicle.h \
 	mod_chronicle/conf.h \
 	mod_chronicle/httpd/config.h \
@@ -162,6 +178,7 @@ chronicle_headers = \
 	mod_chronicle/store/seat.h \
 	mod_chronicle/store/waiter.h \
 	mod_chronicle/web/bind.h \
+	mod_chronicle/web/download.h \
 	mod_chronicle/web/field.h \
 	mod_chronicle/web/openapi.h \
 	mod_chronicle/web/openapi_answer.h \

@@ -10,6 +10,8 @@ extern const char *const ch_tier_names[CH_TIER_COUNT];
 
 extern const ch_fields_t ch_user_out;       /* account.c */
 extern const ch_fields_t ch_admin_user_out; /* account.c */
+extern const ch_fields_t ch_settings_out;   /* user.c */
+extern const ch_fields_t ch_session_out;    /* user.c */
 extern const ch_fields_t ch_tokens_out;     /* auth.c */
 extern const ch_fields_t ch_revoked_out;    /* auth.c */
 

@@ -1,11 +1,14 @@
 /* Lists the resources, in the order of the documents, and the jobs. */
 #include "api/api.h"
+#include "api/export.h"
+#include "api/files.h"
 #include "api/upkeep.h"
 
 const ch_routes_t *const ch_api_tables[] = {
     &ch_root_routes,       &ch_auth_routes, &ch_auth_token_routes,
-    &ch_auth_mail_routes,  &ch_user_routes, &ch_folder_routes,
-    &ch_note_routes,       &ch_note_version_routes,
+    &ch_auth_mail_routes,  &ch_user_routes, &ch_export_routes,
+    &ch_account_routes,    &ch_folder_routes, &ch_note_routes,
+    &ch_note_version_routes,
     &ch_admin_routes,      &ch_admin_log_routes,
 };
 
@@ -14,6 +17,9 @@ const int ch_api_table_count = (int)CH_COUNT(ch_api_tables);
 const ch_job_kind_t ch_job_kinds[] = {
     { .type = "trash_purge", .run = ch_upkeep_trash, .every = 86400 },
     { .type = "retention", .run = ch_upkeep_retention, .every = 3600 },
+    { .type = "export", .run = ch_export_run, .ready = ch_files_ready },
+    { .type = "file_delete", .run = ch_files_delete,
+      .ready = ch_files_ready },
 };
 
 const int ch_job_kind_count = (int)CH_COUNT(ch_job_kinds);

@@ -19,6 +19,8 @@ extern const ch_routes_t ch_auth_routes;
 extern const ch_routes_t ch_auth_token_routes;
 extern const ch_routes_t ch_auth_mail_routes;
 extern const ch_routes_t ch_user_routes;
+extern const ch_routes_t ch_export_routes;
+extern const ch_routes_t ch_account_routes;
 extern const ch_routes_t ch_folder_routes;
 extern const ch_routes_t ch_note_routes;
 extern const ch_routes_t ch_note_version_routes;

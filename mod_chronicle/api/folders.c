@@ -1,5 +1,6 @@
 /* Folders of notes. */
 #include "api/api.h"
+#include "api/notes.h"
 
 #include "auth/auth.h"
 #include "base/uuid.h"
@@ -68,7 +69,7 @@ static const ch_field_t out_rows[] = {
       .flags = CH_NULLABLE, .doc = "Put into the trash" },
 };
 
-static const ch_fields_t folder_out = {
+const ch_fields_t ch_folder_out = {
     .name = "Folder", .rows = out_rows, .count = (int)CH_COUNT(out_rows),
 };
 
@@ -207,20 +208,20 @@ static ch_err_t *restore_folder(ch_req_t *rq)
 
 static const ch_route_t routes[] = {
     { .method = CH_GET, .path = HERE, FOLDER_ROUTE, .flags = CH_LIST,
-      .ok = 200, .query = &list_query, .out = &folder_out,
+      .ok = 200, .query = &list_query, .out = &ch_folder_out,
       .handler = list_folders, .summary = "Folders" },
     { .method = CH_POST, .path = HERE, FOLDER_ROUTE,
       .flags = CH_IDEMPOTENT | CH_VERSIONED, .ok = 201, .body = &folder_in,
-      .out = &folder_out,
+      .out = &ch_folder_out,
       CH_ROUTE_CODES(CH_E_FOLDER_NAME_TAKEN, CH_E_CONFLICT),
       .handler = create_folder, .summary = "Make a folder" },
     { .method = CH_GET, .path = HERE "/{id}", FOLDER_ROUTE,
-      .flags = CH_VERSIONED | CH_NO_304, .ok = 200, .out = &folder_out,
+      .flags = CH_VERSIONED | CH_NO_304, .ok = 200, .out = &ch_folder_out,
       CH_ROUTE_CODES(CH_E_FOLDER_NOT_FOUND), .handler = get_folder,
       .summary = "One folder" },
     { .method = CH_PUT, .path = HERE "/{id}", FOLDER_ROUTE,
       .flags = CH_VERSIONED, .ok = 200, .body = &folder_in,
-      .out = &folder_out,
+      .out = &ch_folder_out,
       CH_ROUTE_CODES(CH_E_FOLDER_NOT_FOUND, CH_E_FOLDER_NAME_TAKEN),
       .handler = update_folder, .summary = "Change a folder" },
     { .method = CH_DELETE, .path = HERE "/{id}", FOLDER_ROUTE,
@@ -228,7 +229,7 @@ static const ch_route_t routes[] = {
       CH_ROUTE_CODES(CH_E_FOLDER_NOT_FOUND), .handler = delete_folder,
       .summary = "Put a folder into the trash; its notes stay" },
     { .method = CH_POST, .path = HERE "/{id}/restore", FOLDER_ROUTE,
-      .flags = CH_VERSIONED, .ok = 200, .out = &folder_out,
+      .flags = CH_VERSIONED, .ok = 200, .out = &ch_folder_out,
       CH_ROUTE_CODES(CH_E_FOLDER_NOT_FOUND, CH_E_NOT_DELETED,
                      CH_E_FOLDER_NAME_TAKEN),
       .handler = restore_folder, .summary = "Take a folder out of the trash" },

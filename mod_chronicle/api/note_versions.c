@@ -60,7 +60,7 @@ static const ch_field_t version_rows[] = {
     VERSION_TAIL,
 };
 
-static const ch_fields_t version_out = {
+const ch_fields_t ch_note_version_out = {
     .name = "NoteVersion", .rows = version_rows,
     .count = (int)CH_COUNT(version_rows),
 };
@@ -163,7 +163,7 @@ static const ch_route_t routes[] = {
       CH_ROUTE_CODES(CH_E_NOTE_NOT_FOUND), .handler = list_versions,
       .summary = "History of a note" },
     { .method = CH_GET, .path = HERE "/versions/{version:int}",
-      CH_NOTE_ROUTE, .ok = 200, .out = &version_out,
+      CH_NOTE_ROUTE, .ok = 200, .out = &ch_note_version_out,
       CH_ROUTE_CODES(CH_E_NOTE_NOT_FOUND, CH_E_VERSION_NOT_FOUND),
       .handler = get_version, .summary = "A version of a note" },
     { .method = CH_POST, .path = HERE "/revert", CH_NOTE_ROUTE,

@@ -5,8 +5,10 @@
 #include "store/sql_gen.h"
 #include "web/request.h"
 
-/* The wire form of a note. */
+/* The wire forms of a note, of a version of one, of a folder. */
 extern const ch_fields_t ch_note_out;
+extern const ch_fields_t ch_note_version_out;
+extern const ch_fields_t ch_folder_out;
 
 #define CH_NOTE_ROUTE                                                         \
     .auth = CH_USER, .rate = CH_RATE_API, .feature = CH_FEATURE_NOTES,        \

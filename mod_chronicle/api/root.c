@@ -8,6 +8,7 @@
 
 #include "api/root.h"
 #include "base/member.h"
+#include "blob/blob.h"
 #include "store/counter.h"
 #include "store/redis.h"
 #include "store/sql_gen.h"
@@ -314,21 +315,38 @@ static void write_jobs_check(ch_req_t *rq, ch_buf_t *buf, int up)
     ch_member_close(buf);
 }
 
-static void write_checks(ch_req_t *rq, ch_buf_t *buf, const found_t *database,
-                         const found_t *redis)
+/* To the microsecond, and never 0, which is for what is not up. */
+static found_t try_storage(ch_req_t *rq)
+{
+    apr_time_t took;
+    int up;
+
+    if (!rq->conf->blob) {
+        return (found_t){ "disabled", 0 };
+    }
+    up = ch_blob_is_up(rq->conf->blob, rq->pool, &took);
+    return (found_t){ up_or_down(up), up ? took + 1 : 0 };
+}
+
+/* The parts that are looked at. */
+typedef struct {
+    found_t database, redis, storage;
+} state_t;
+
+static void write_checks(ch_req_t *rq, ch_buf_t *buf, const state_t *state)
 {
     static const char *const plain[] = { "smtp", "ai", "notion", "airtable" };
     size_t i;
 
     ch_member_open(buf, "checks");
-    write_timed_check(buf, "database", database);
-    write_timed_check(buf, "redis", redis);
-    write_timed_check(buf, "storage", &(found_t){ "disabled", 0 });
+    write_timed_check(buf, "database", &state->database);
+    write_timed_check(buf, "redis", &state->redis);
+    write_timed_check(buf, "storage", &state->storage);
     for (i = 0; i < CH_COUNT(plain); i++) {
         write_check(buf, plain[i], "disabled");
         ch_member_close(buf);
     }
-    write_jobs_check(rq, buf, !is_down(database));
+    write_jobs_check(rq, buf, !is_down(&state->database));
     ch_member_close(buf);
 }
 
@@ -351,14 +369,15 @@ static void write_requests(ch_buf_t *buf)
 
 static ch_err_t *show_detailed(ch_req_t *rq)
 {
-    found_t database = try_database(rq);
-    found_t redis = try_redis(rq);
-    int down = is_down(&database);
-    const char *status = is_down(&redis) ? "DEGRADED" : "OK";
+    const state_t state = { try_database(rq), try_redis(rq),
+                            try_storage(rq) };
+    int down = is_down(&state.database);
+    const char *status =
+        is_down(&state.redis) || is_down(&state.storage) ? "DEGRADED" : "OK";
     ch_buf_t *buf = begin_document(rq, down ? "DOWN" : status);
 
     write_age(buf);
-    write_checks(rq, buf, &database, &redis);
+    write_checks(rq, buf, &state);
     ch_member_open(buf, "memory");
     ch_member_int(buf, "rssBytes", ch_metrics_resident(rq->pool));
     ch_member_close(buf);

@@ -2,6 +2,7 @@
 #include "api/upkeep.h"
 
 #include "base/uuid.h"
+#include "blob/blob.h"
 #include "store/kept.h"
 #include "store/sql_gen.h"
 
@@ -52,6 +53,23 @@ ch_err_t *ch_upkeep_trash(ch_job_t *job)
 
 /* --- retention -------------------------------------------------------- */
 
+/* Exports go with their files; a server that keeps none leaves what it cannot
+ * see to others. */
+static ch_err_t *retain_files(ch_job_t *job)
+{
+    const sql_upkeep_exports_t over = { .fetch = CHUNK };
+    apr_int64_t count;
+    ch_err_t *err = sql_upkeep_lost_exports(job->db, &count);
+
+    do {
+        err = err ? err : sql_upkeep_exports(job->db, &over, &count);
+    } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
+    if (!err && job->conf->blob) {
+        err = ch_blob_sweep(job->conf->blob, job->pool);
+    }
+    return err;
+}
+
 /* As many rows as there are choices of `what` in the statement. */
 #define WHATS 9
 
@@ -70,5 +88,5 @@ ch_err_t *ch_upkeep_retention(ch_job_t *job)
     do {
         err = err ? err : sql_upkeep_mail(job->db, &mails, &count);
     } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
-    return err;
+    return err ? err : retain_files(job);
 }

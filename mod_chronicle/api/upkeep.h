@@ -7,8 +7,8 @@
 /* Deletes for good what has been in the trash for 30 days. */
 ch_job_fn_t ch_upkeep_trash;
 
-/* Deletes what is over: logs, tokens, sessions, kept answers, jobs; and the
- * texts of mails sent. */
+/* Deletes what is over: logs, tokens, sessions, kept answers, jobs, exports
+ * with their files; and the texts of mails sent. */
 ch_job_fn_t ch_upkeep_retention;
 
 #endif

@@ -144,7 +144,7 @@ static const ch_fields_t settings_in = {
     .size = sizeof(settings_in_t), .check = check_settings,
 };
 
-static const ch_fields_t settings_out = {
+const ch_fields_t ch_settings_out = {
     .name = "Settings", .rows = settings_rows,
     .count = (int)CH_COUNT(settings_rows),
 };
@@ -186,7 +186,7 @@ static const ch_field_t session_rows[] = {
       .doc = "Whether it is the caller's own" },
 };
 
-static const ch_fields_t session_out = {
+const ch_fields_t ch_session_out = {
     .name = "Session", .rows = session_rows,
     .count = (int)CH_COUNT(session_rows),
 };
@@ -356,16 +356,16 @@ static const ch_route_t routes[] = {
       .handler = put_profile, .tag = "User", .summary = "Change the profile" },
     { .method = CH_GET, .path = "/api/v1/user/settings", .auth = CH_USER,
       .rate = CH_RATE_API, .flags = CH_VERSIONED, .ok = 200,
-      .out = &settings_out, .handler = get_settings, .tag = "User",
+      .out = &ch_settings_out, .handler = get_settings, .tag = "User",
       .summary = "The caller's settings" },
     { .method = CH_PUT, .path = "/api/v1/user/settings", .auth = CH_USER,
       .rate = CH_RATE_API, .flags = CH_VERSIONED, .ok = 200,
-      .body = &settings_in, .out = &settings_out,
+      .body = &settings_in, .out = &ch_settings_out,
       CH_ROUTE_CODES(CH_E_FOLDER_NOT_FOUND), .handler = put_settings,
       .tag = "User", .summary = "Change the settings" },
     { .method = CH_GET, .path = "/api/v1/user/sessions", .auth = CH_USER,
       .rate = CH_RATE_API, .flags = CH_LIST, .ok = 200,
-      .query = &sessions_query, .out = &session_out,
+      .query = &sessions_query, .out = &ch_session_out,
       .handler = list_sessions, .tag = "User",
       .summary = "Sessions of the account" },
     { .method = CH_DELETE, .path = "/api/v1/user/sessions/{id}",

@@ -16,6 +16,10 @@
 #define CH_DATADIR "/usr/share/chronicle"
 #endif
 
+#ifndef CH_STATEDIR
+#define CH_STATEDIR "/var/lib/chronicle"
+#endif
+
 #define DB_WAIT_MS 1000
 #define JOB_WORKERS 2
 #define CACHE_SIZE (32 * 1024 * 1024)
@@ -255,6 +259,8 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
     conf->metrics_token = settings->metrics_token;
     conf->docs_dir = settings->docs_dir ? settings->docs_dir
                                         : CH_DATADIR "/swagger-ui";
+    conf->storage_dir =
+        settings->storage_dir ? settings->storage_dir : CH_STATEDIR;
     conf->require_verified_email = settings->require_verified_email > 0;
     conf->trust_remote_user = settings->trust_remote_user > 0;
     conf->db_wait_ms =

@@ -26,6 +26,7 @@
     TEXT(metrics_token)                                                       \
     TEXT(docs_dir)                                                            \
     TEXT(redis) /* a URL that was checked, or "off" */                        \
+    TEXT(storage_dir)                                                         \
     LIST(jwt)     /* of ch_secret_t */                                        \
     LIST(origins) /* of const char * */
 

@@ -331,6 +331,20 @@ static const char *set_log(cmd_parms *cmd, void *dir, const char *name,
     return NULL;
 }
 
+static const char *set_storage(cmd_parms *cmd, void *dir, const char *kind,
+                               const char *place)
+{
+    if (strcasecmp(kind, "s3") == 0) {
+        return wrong(cmd, "s3 is not in this release; use fs <directory>");
+    }
+    if (strcasecmp(kind, "fs") != 0) {
+        return wrong(cmd, "must be fs <directory>");
+    }
+    place = ap_server_root_relative(cmd->pool, place);
+    settings_of(cmd)->storage_dir = place;
+    return place ? NULL : wrong(cmd, "invalid path");
+}
+
 /* --- the table -------------------------------------------------------- */
 
 const command_rec ch_directives[] = {
@@ -371,6 +385,8 @@ const command_rec ch_directives[] = {
                   "directory of the API documentation's page"),
     AP_INIT_TAKE1("ChronicleRedis", set_redis, AT(redis), SCOPE,
                   "URL of a Redis, or off"),
+    AP_INIT_TAKE2("ChronicleStorage", set_storage, NULL, SCOPE,
+                  "fs and the directory in which files are kept"),
     AP_INIT_TAKE1("ChronicleDbWait", set_wait, AT(db_wait_ms), SCOPE,
                   "milliseconds that a request waits for a database "
                   "connection"),

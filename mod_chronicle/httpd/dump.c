@@ -16,6 +16,10 @@
 #define CH_DATADIR "/usr/share/chronicle"
 #endif
 
+#ifndef CH_STATEDIR
+#define CH_STATEDIR "/var/lib/chronicle"
+#endif
+
 static const char from_file[] = "httpd.conf";
 static const char from_default[] = "default";
 static const char hidden[] = "(set)";
@@ -48,6 +52,7 @@ static const struct {
     { "ChronicleRedis", "off", "REDIS_URL" },
     { "ChronicleRefreshSecret", "none", "JWT_REFRESH_SECRET" },
     { "ChronicleRequireVerifiedEmail", "Off", NULL },
+    { "ChronicleStorage", "fs " CH_STATEDIR, NULL },
     { "ChronicleTrustRemoteUser", "Off", NULL },
     { "ChronicleSessionSecret", "the value of ChronicleRefreshSecret",
       "SESSION_SECRET" },
@@ -267,6 +272,16 @@ static void show_logs(const dump_t *dump, const char *name)
     }
 }
 
+static void show_storage(const dump_t *dump, const char *name)
+{
+    const char *place = dump->settings->storage_dir;
+
+    write_row(dump, name,
+              place ? apr_pstrcat(dump->pool, "fs ", place, NULL)
+                    : preset_of(name),
+              place ? from_file : from_default);
+}
+
 static const struct {
     const char *name;
     void (*show)(const dump_t *dump, const char *name);
@@ -274,6 +289,7 @@ static const struct {
     { "ChronicleFeature", show_features },
     { "ChronicleLog", show_logs },
     { "ChronicleRateLimit", show_rates },
+    { "ChronicleStorage", show_storage },
 };
 
 static void show_directive(const dump_t *dump, const command_rec *directive)

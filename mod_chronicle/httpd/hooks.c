@@ -39,6 +39,9 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog,
 {
     int status = ch_config_finish(pconf, main_server);
 
+    if (status == OK) {
+        status = ch_storage_check(ptemp, main_server);
+    }
     return status == OK ? ch_authn_check(main_server) : status;
 }
 
@@ -84,6 +87,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (why) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, "CH1032: %s",
                      why);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (ch_storage_open(pconf, main_server) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     rv = ch_background_plan(pconf, main_server);

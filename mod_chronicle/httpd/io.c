@@ -210,6 +210,20 @@ static const char *own_url(ch_req_t *rq)
                         name, port);
 }
 
+/* With EnableSendfile of the place. */
+static apr_status_t open_for_reading(ch_req_t *rq, const char *path,
+                                     apr_file_t **out)
+{
+    request_rec *r = rq->io_ctx;
+    const core_dir_config *core =
+        ap_get_core_module_config(r->per_dir_config);
+
+    return apr_file_open(out, path,
+                         APR_FOPEN_READ | APR_FOPEN_BINARY
+                             | AP_SENDFILE_ENABLED(core->enable_sendfile),
+                         0, r->pool);
+}
+
 const ch_io_t ch_server_io = {
     .read_body = read_body,
     .log = write_log,
@@ -217,6 +231,7 @@ const ch_io_t ch_server_io = {
     .security = write_security,
     .own_url = own_url,
     .remote_user = ch_authn_remote_user,
+    .open_file = open_for_reading,
 };
 
 /* --- sending ---------------------------------------------------------- */
@@ -296,29 +311,63 @@ static void set_compression(request_rec *r, const ch_req_t *rq, size_t size)
     }
 }
 
-static apr_bucket *file_bucket(request_rec *r, const ch_reply_t *reply)
+static void insert_file(request_rec *r, apr_bucket_brigade *brigade,
+                        apr_file_t *file, const ch_reply_t *reply)
+{
+    const core_dir_config *core =
+        ap_get_core_module_config(r->per_dir_config);
+    apr_bucket *bucket =
+        apr_brigade_insert_file(brigade, file, reply->file_start,
+                                reply->file_size, r->pool);
+
+    if (core->enable_mmap == ENABLE_MMAP_OFF) {
+        apr_bucket_file_enable_mmap(bucket, 0);
+    }
+}
+
+static apr_off_t add_path(request_rec *r, apr_bucket_brigade *brigade,
+                          ch_req_t *rq)
 {
     apr_file_t *file;
 
-    if (apr_file_open(&file, reply->file,
-                      APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, 0, r->pool)
-        != APR_SUCCESS) {
-        return NULL;
+    if (open_for_reading(rq, rq->reply.file, &file) != APR_SUCCESS) {
+        return 0;
     }
-    return apr_bucket_file_create(file, 0, (apr_size_t)reply->file_size,
-                                  r->pool, r->connection->bucket_alloc);
+    insert_file(r, brigade, file, &rq->reply);
+    return rq->reply.file_size;
 }
 
-static apr_bucket *body_bucket(request_rec *r, const ch_reply_t *reply)
+/* Puts the body into the brigade; its size. */
+static apr_off_t add_body(request_rec *r, apr_bucket_brigade *brigade,
+                          ch_req_t *rq)
 {
+    const ch_reply_t *reply = &rq->reply;
+
+    if (reply->open_file) {
+        if (reply->file_size) {
+            insert_file(r, brigade, reply->open_file, reply);
+        }
+        return reply->file_size;
+    }
     if (reply->file) {
-        return file_bucket(r, reply);
+        return add_path(r, brigade, rq);
     }
     if (!reply->body || !reply->body->len) {
-        return NULL;
+        return 0;
     }
-    return apr_bucket_pool_create(reply->body->data, reply->body->len,
-                                  r->pool, r->connection->bucket_alloc);
+    APR_BRIGADE_INSERT_TAIL(
+        brigade, apr_bucket_pool_create(reply->body->data, reply->body->len,
+                                        r->pool,
+                                        r->connection->bucket_alloc));
+    return (apr_off_t)reply->body->len;
+}
+
+/* Ranges are answered by us, or not at all: httpd's filter would take them of
+ * any answer. */
+static void pass_over_ranges(request_rec *r)
+{
+    apr_table_unset(r->headers_in, "Range");
+    apr_table_unset(r->headers_in, "Request-Range");
 }
 
 /* What was not read of a body is read and thrown away by the server before
@@ -336,25 +385,23 @@ int ch_server_send(request_rec *r, ch_req_t *rq)
     const ch_reply_t *reply = &rq->reply;
     apr_bucket_brigade *brigade =
         apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_bucket *bucket = NULL;
+    apr_off_t size;
 
     if (rq->answered) {
         return AP_FILTER_ERROR;
     }
     r->status = reply->status;
     spare_long_bodies(r, rq);
+    pass_over_ranges(r);
     if (reply->status != 204 && reply->status != 304) {
-        bucket = body_bucket(r, reply);
+        size = add_body(r, brigade, rq);
         ap_set_content_type(r, reply->content_type);
-        ap_set_content_length(r, bucket ? (apr_off_t)bucket->length : 0);
-        set_compression(r, rq, bucket ? bucket->length : 0);
+        ap_set_content_length(r, size);
+        set_compression(r, rq, (size_t)size);
     }
     else if (reply->status == 304) {
         refuse_compression(r); /* its tag is right as it is */
         vary_by_coding(r);
-    }
-    if (bucket) {
-        APR_BRIGADE_INSERT_TAIL(brigade, bucket);
     }
     APR_BRIGADE_INSERT_TAIL(
         brigade, apr_bucket_eos_create(r->connection->bucket_alloc));

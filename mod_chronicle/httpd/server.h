@@ -34,6 +34,16 @@ void ch_redispool_open(apr_pool_t *pool, server_rec *main_server);
 /* Makes the shared memory once in the life of the server and opens it. */
 apr_status_t ch_shared_open(server_rec *main_server);
 
+/* --- storage.c ---------------------------------------------------------- */
+
+/* Whether the directories that were named can be. OK, or an error that is in
+ * the log. */
+int ch_storage_check(apr_pool_t *pool, server_rec *main_server);
+
+/* Makes them, and opens the store of every enabled server; as root, before
+ * the first child. */
+int ch_storage_open(apr_pool_t *pool, server_rec *main_server);
+
 /* --- background.c ------------------------------------------------------ */
 
 /* Memory shared by all processes, zeroed when new. */

@@ -55,6 +55,10 @@ typedef struct {
  * returning that error: the server stops, or the job is another's by now. */
 ch_err_t *ch_job_beat(ch_job_t *job);
 
+/* A line about this job in the error log; level 'e', 'w', 'n', 'i'. */
+void ch_job_log(const ch_job_t *job, char level, int number,
+                const char *text);
+
 /* Text of the payload's member, NULL when it is not there. */
 const char *ch_job_text(const ch_job_t *job, const char *name);
 

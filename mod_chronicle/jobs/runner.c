@@ -50,6 +50,15 @@ const char *ch_job_text(const ch_job_t *job, const char *name)
                : NULL;
 }
 
+void ch_job_log(const ch_job_t *job, char level, int number, const char *text)
+{
+    const ch_runner_io_t *io = job->runner->io;
+
+    io->log(io->ctx, level, number,
+            apr_psprintf(job->pool, "job %s %s: %s", job->type, job->id,
+                         text));
+}
+
 ch_err_t *ch_job_beat(ch_job_t *job)
 {
     apr_time_t now = apr_time_now();

@@ -267,8 +267,11 @@ static int may_repeat(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
         return 1;
     case RUN_LOST:
         return sql->repeatable;
-    case RUN_REFUSED: /* undone whole by the server: deadlock, serialization */
-        return strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0;
+    case RUN_REFUSED:
+        /* undone whole by the server: deadlock, serialization, or what it
+         * refers to went while it ran, which it will see the next time */
+        return strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0
+               || strcmp(state, "23503") == 0;
     case RUN_DONE:
         break;
     }

@@ -136,7 +136,11 @@ static void write_envelope(ch_openapi_t *doc, const ch_route_t *route)
 static void write_raw(ch_openapi_t *doc, const ch_route_t *route)
 {
     if (route->media) {
-        CH_BUF_LIT(doc->buf, "{\"type\":\"string\"}");
+        CH_BUF_LIT(doc->buf, "{\"type\":\"string\"");
+        if (route->flags & CH_FILE) {
+            CH_BUF_LIT(doc->buf, ",\"format\":\"binary\"");
+        }
+        ch_buf_putc(doc->buf, '}');
     }
     else if (route->out) {
         ch_schema_answer(doc->buf, doc->components, route->out);
@@ -148,7 +152,8 @@ static void write_raw(ch_openapi_t *doc, const ch_route_t *route)
 
 static int is_raw(const ch_route_t *route)
 {
-    return (route->flags & (CH_ROOT | CH_ENVELOPED)) == CH_ROOT;
+    return (route->flags & (CH_ROOT | CH_ENVELOPED)) == CH_ROOT
+           || (route->flags & CH_FILE);
 }
 
 static void write_content(ch_openapi_t *doc, const ch_route_t *route)
@@ -183,6 +188,17 @@ static void write_success(ch_openapi_t *doc, const ch_operation_t *op)
     ch_member(doc->buf, apr_itoa(doc->pool, op->route->ok));
     ch_buf_putc(doc->buf, '{');
     ch_member_text(doc->buf, "description", success_text(op->route->ok));
+    write_success_headers(doc, op);
+    write_content(doc, op->route);
+    ch_buf_putc(doc->buf, '}');
+}
+
+/* A part of a file. */
+static void write_partial(ch_openapi_t *doc, const ch_operation_t *op)
+{
+    ch_member(doc->buf, "206");
+    CH_BUF_LIT(doc->buf, "{\"description\":\"The range that was asked "
+                         "for\"");
     write_success_headers(doc, op);
     write_content(doc, op->route);
     ch_buf_putc(doc->buf, '}');
@@ -323,6 +339,9 @@ void ch_answer_write(ch_openapi_t *doc, const ch_operation_t *op)
     ch_member(doc->buf, "responses");
     ch_buf_putc(doc->buf, '{');
     write_success(doc, op);
+    if (op->route->flags & CH_FILE) {
+        write_partial(doc, op);
+    }
     if (ch_operation_takes_if_none_match(op)) {
         CH_BUF_LIT(doc->buf, ",\"304\":{\"description\":\"Not changed\","
                              "\"headers\":{");

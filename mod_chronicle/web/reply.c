@@ -255,6 +255,9 @@ ch_err_t *ch_reply_row(ch_req_t *rq, const ch_rows_t *rows,
 ch_err_t *ch_reply_created(ch_req_t *rq, const ch_rows_t *rows,
                            const char *path_prefix, const char *message)
 {
+    if (!ch_rows_count(rows)) {
+        return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
+    }
     apr_table_setn(rq->out, "Location",
                    apr_pstrcat(rq->pool, path_prefix,
                                ch_rows_text(rows, 0, "id"), NULL));

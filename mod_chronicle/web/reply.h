@@ -22,7 +22,9 @@ ch_err_t *ch_reply_row_as(ch_req_t *rq, const ch_fields_t *out,
  * only the ETag is known. 0 when that is not enough and nothing is set. */
 int ch_reply_kept(ch_req_t *rq, const char *etag, ch_bytes_t body);
 
-/* 201: as ch_reply_row, with Location: path_prefix + the column "id". */
+/* 201: as ch_reply_row, with Location: path_prefix + the column "id".
+ * INVALID_TOKEN when there is no row: the account for which it was to be was
+ * deleted while the request was under way. */
 ch_err_t *ch_reply_created(ch_req_t *rq, const ch_rows_t *rows,
                            const char *path_prefix, const char *message);
 

@@ -3,6 +3,8 @@
 #ifndef CH_WEB_REQUEST_H
 #define CH_WEB_REQUEST_H
 
+#include <apr_file_io.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -31,6 +33,10 @@ typedef struct {
     /* The user that another module of the server has authenticated for this
      * request, NULL when there is none. Never anything the client wrote. */
     const char *(*remote_user)(ch_req_t *rq);
+    /* Opens a file for sending, in the request's pool, as the server's
+     * settings want it. */
+    apr_status_t (*open_file)(ch_req_t *rq, const char *path,
+                              apr_file_t **out);
 } ch_io_t;
 
 /* Who calls. Filled by auth/identify and completed by auth/permit. */
@@ -58,7 +64,8 @@ typedef struct {
     const char *cache_control; /* NULL = no-store */
     const char *csp;           /* NULL = the API's */
     const char *file;          /* send this file instead of body */
-    apr_off_t file_size;
+    apr_file_t *open_file;     /* or this one: a download */
+    apr_off_t file_start, file_size; /* the part of it that is sent */
 } ch_reply_t;
 
 struct ch_req_t {

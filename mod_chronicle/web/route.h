@@ -39,6 +39,8 @@ extern const char *const ch_auth_names[CH_ADMIN + 1];
                             * wrong with a credential waits in the request */
 #define CH_ENVELOPED 0x100 /* of CH_ROOT: in the envelope all the same */
 #define CH_OWN_503 0x200   /* of CH_ROOT: 503 answers the same document */
+#define CH_FILE 0x400      /* a download: bytes of `media`, not enveloped, and
+                            * parts of them (206) */
 
 typedef ch_err_t *ch_handler_t(ch_req_t *rq);
 

@@ -237,7 +237,7 @@ write_conf() {
     [ "$WITH_REDIS" = no ] || redis="ChronicleRedis \"$(redis_url)\""
     fill "$ROOT/conf/httpd.conf.in" LOAD_MODULES="$modules" \
         MODULE="$DIR/modules/mod_chronicle.so" \
-        DOCS_DIR="$HOME_DIR/swagger-ui" HTDOCS="$HOME_DIR/htdocs" \
+        DOCS_DIR="$HOME_DIR/swagger-ui" FILES="$HOME_DIR/files" HTDOCS="$HOME_DIR/htdocs" \
         LISTEN="$LISTEN:$PORT" SERVER_NAME="$(own_address):$PORT" \
         USER="$user" PGHOST="$PG_HOME" PGDATABASE="$DATABASE" \
         PGUSER="$DATABASE" REDIS="$redis" INCLUDE="$include" DIR="$DIR" >"$1"

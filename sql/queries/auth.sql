@@ -142,8 +142,10 @@ SELECT (SELECT count(*) FROM ended) AS revoked FROM u;
 
 -- name: auth_forgot :exec (email text, token_hash text, mail_subject text,
 --   mail_text text)
--- A reset link for an account, if there is one; earlier links die.
-WITH u AS (SELECT id, email FROM users WHERE email = $1 AND is_active),
+-- A reset link for an account, if there is one; earlier links die. The account
+-- is locked first, as its deletion does it.
+WITH u AS (
+    SELECT id, email FROM users WHERE email = $1 AND is_active FOR KEY SHARE),
 earlier AS (
     UPDATE password_resets r SET used = true FROM u
     WHERE r.user_id = u.id AND NOT r.used),
@@ -226,8 +228,10 @@ FROM link LEFT JOIN u ON true;
 
 -- name: auth_resend :one (id uuid, token_hash text, mail_subject text,
 --   mail_text text)
--- A new verification link; earlier ones die.
-WITH u AS (SELECT id, email, email_verified FROM users WHERE id = $1),
+-- A new verification link; earlier ones die. The account is locked first, as
+-- its deletion does it.
+WITH u AS (
+    SELECT id, email, email_verified FROM users WHERE id = $1 FOR KEY SHARE),
 earlier AS (
     DELETE FROM email_verifications v USING u
     WHERE v.user_id = u.id AND NOT u.email_verified),

@@ -158,7 +158,8 @@ made AS (
     FROM bump
     WHERE $4 IS NULL OR EXISTS (SELECT 1 FROM folder)
     RETURNING *)
-SELECT CASE WHEN n.id IS NULL THEN 'FOLDER_NOT_FOUND' END AS fault,
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM bump) THEN 'INVALID_TOKEN'
+            WHEN n.id IS NULL THEN 'FOLDER_NOT_FOUND' END AS fault,
        {{note_columns}}
 FROM (SELECT 1) one LEFT JOIN made n ON true LEFT JOIN folder f ON true;
 

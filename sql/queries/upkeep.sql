@@ -20,3 +20,28 @@ WHERE id = ANY (ARRAY(
     SELECT id FROM email_outbox
     WHERE status = 'sent' AND sent_at < now() - interval '24 hours'
       AND body_text <> '' LIMIT $1));
+
+-- name: upkeep_exports :count (fetch int)
+-- Exports that are over, and their files.
+WITH gone AS (
+    DELETE FROM exports WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM exports WHERE expires_at < now() LIMIT $1))
+    RETURNING storage_key),
+files AS (
+    INSERT INTO jobs (id, type, payload)
+    SELECT {{new_id}}, 'file_delete',
+           jsonb_build_object('keys', jsonb_agg(storage_key))
+    FROM gone WHERE storage_key IS NOT NULL HAVING count(*) > 0)
+SELECT 1 FROM gone;
+
+-- name: upkeep_lost_exports :count ()
+-- Exports whose job is no more, because its runner died at every try: nobody
+-- else would end them, and an account has one at a time.
+UPDATE exports e
+SET status = 'failed', error = 'The export could not be written',
+    finished_at = now(), expires_at = now() + interval '7 days'
+WHERE e.status IN ('queued', 'running')
+  AND NOT EXISTS (
+      SELECT 1 FROM jobs j
+      WHERE j.type = 'export' AND j.status IN ('queued', 'running')
+        AND j.payload ->> 'id' = e.id::text);

@@ -11,7 +11,7 @@ find mod_chronicle -name '*.c' ! -name 'sql_gen.c' | sort |
             sed "s|^\([0-9]*\):\"CH\([0-9]*\):|\2 $file:\1|"
         # the arguments may stand on several lines
         awk '
-            /(->|\.|write_)log\(/ && !/char level/ {
+            /(->|\.|write_|job_)log\(/ && !/char level/ {
                 call = ""
                 first = FNR
                 on = 1
@@ -24,6 +24,9 @@ find mod_chronicle -name '*.c' ! -name 'sql_gen.c' | sort |
                     sub(/.*[ ,\t]/, "", number)
                     printf "%s %s:%d\n", number, FILENAME, first
                     on = 0
+                }
+                else if (call ~ /log\([^,]*,[^,]*,[ \t]*number,/) {
+                    on = 0 # handed on
                 }
                 else if (call ~ /\);/) {
                     printf "none %s:%d\n", FILENAME, first

@@ -73,7 +73,7 @@ awk '
 # not listed here is refused, so that a new one is a decision.
 cat >"$scratch/libraries" <<'END'
 ^(assert|ctype|errno|fcntl|float|inttypes|limits|math|setjmp|signal|stdarg|stdatomic|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$ *
-^(pthread|sched|dlfcn|sys\/(types|stat|time|resource|wait|mman|uio|random|syscall))\.h$ *
+^(pthread|sched|dlfcn|sys\/(types|stat|statvfs|time|resource|wait|mman|uio|random|syscall))\.h$ *
 ^(sys\/(socket|un|epoll|eventfd)|netinet\/.*|arpa\/inet|netdb|poll)\.h$ !base
 ^(apr|apu)(_[a-z0-9_]+)?\.h$ *
 ^(apr_dbd|mod_dbd|mod_ssl|mod_watchdog|mod_unixd|mod_log_config|mod_status|mod_auth|ap_[a-z_]+|http_[a-z_]+|httpd|util_[a-z_0-9]+|scoreboard|mpm_common|unixd)\.h$ httpd
@@ -84,6 +84,7 @@ cat >"$scratch/libraries" <<'END'
 ^libpq-fe\.h$ store/db_conn.h
 ^libpq-events\.h$ store/db_conn.c
 ^semaphore\.h$ store/waiter.h
+^grp\.h$ httpd/storage.c
 ^curl\/ net/out.c
 ^hiredis\/ store/redis_conn.c
 ^wslay\/ realtime/ws.c

@@ -27,6 +27,8 @@ chronicle_unit_tests = \
 	tests/unit/test_base_text \
 	tests/unit/test_base_trace \
 	tests/unit/test_base_uuid \
+	tests/unit/test_base_zip \
+	tests/unit/test_blob_fs \
 	tests/unit/test_store_apilog \
 	tests/unit/test_store_apilog_many \
 	tests/unit/test_store_counter \

@@ -72,7 +72,7 @@ function key(line) {
 }
 
 /** Our own directives: defaults (no limits, fresh secrets), unless the test gives them. */
-export function chronicleLines({ secrets, limits, directives }) {
+export function chronicleLines(dir, { secrets, limits, directives }) {
   const given = new Set(directives.map(key));
   const rates =
     limits === 'default' ? [] : RATE_CLASSES.map((name) => `ChronicleRateLimit ${name} ${limits[name] ?? 'off'}`);
@@ -81,6 +81,7 @@ export function chronicleLines({ secrets, limits, directives }) {
     `ChronicleJwtSecret "1:${secrets.jwt}"`,
     `ChronicleRefreshSecret "${secrets.refresh}"`,
     ...(env.docs ? [`ChronicleDocsDir "${env.docs}"`] : []),
+    `ChronicleStorage fs "${dir}/files"`,
     ...rates,
   ]
     .filter((line) => !given.has(key(line)))
@@ -134,7 +135,7 @@ export function writeConf(dir, o) {
     ...mpmLines(o),
     ...(o.db === false ? [] : dbLines(o)),
     ...o.head,
-    ...(o.chronicle ? chronicleLines(o) : o.directives),
+    ...(o.chronicle ? chronicleLines(dir, o) : o.directives),
     ...o.vhosts.flatMap(({ name, port, lines: inner }) => [
       `<VirtualHost *:${port ?? o.port}>`,
       `ServerName ${name}`,

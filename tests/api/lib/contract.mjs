@@ -166,6 +166,14 @@ export class Contract {
     const operation = template && this.operation(req.method, template);
     if (operation) this.note(operation.name.toUpperCase(), template);
     this.checkHeaders(req, res, pathname, template, where);
+    if (this.isFile(template, res)) {
+      assert.equal(res.headers['accept-ranges'], 'bytes', where);
+      assert.equal(res.headers['content-encoding'], undefined, where);
+      assert.match(res.headers['content-disposition'] ?? '(absent)', /^(attachment|inline); filename/, where);
+      if (req.method === 'HEAD') assert.equal(res.raw.length, 0, `${where}: must have no body`);
+      else assert.equal(Number(res.headers['content-length']), res.raw.length, where);
+      return;
+    }
     if (req.method === 'HEAD' || res.status === 304 || res.status === 204) {
       assert.equal(res.raw.length, 0, `${where}: must have no body`);
       return;
@@ -193,6 +201,11 @@ export class Contract {
     }
   }
 
+  /** Downloads: bytes, not enveloped, which clients may keep for an hour. */
+  isFile(template, res) {
+    return /\/download$/.test(template ?? '') && [200, 206].includes(res.status);
+  }
+
   checkHeaders(req, res, pathname, template, where) {
     for (const [name, pattern] of Object.entries(FIXED_HEADERS)) {
       assert.match(res.headers[name] ?? '(absent)', pattern, `${where}: header ${name}`);
@@ -205,6 +218,7 @@ export class Contract {
       VERSIONED.has(template) && ['GET', 'HEAD'].includes(req.method) && [200, 304].includes(res.status);
     const caching =
       (conditional && 'private, no-cache') ||
+      (this.isFile(template, res) && 'private, max-age=3600') ||
       (isDocument && ['GET', 'HEAD'].includes(req.method) && 'public, max-age=3600') ||
       'no-store';
     if (!(docs && [301, 302, 303, 307, 308].includes(res.status))) {
