@@ -495,11 +495,16 @@ serverSuite('The last administrator', { dbMax: 8 }, (s) => {
   const path = (who) => `/admin/users/${who.user.id}`;
   const active = async () =>
     (await s.sql("SELECT count(*) AS n FROM users WHERE role = 'admin' AND is_active"))[0].n;
-  /** So many administrators, and no others. */
-  const crew = async (n) => {
+  const staff = [];
+  /** So many administrators, and no others; the same ones each time, unless they must be able to leave for good. */
+  const crew = async (n, from = staff) => {
+    while (from.length < n) from.push(...(await s.users(Math.min(4, n - from.length))));
+    const admins = from.slice(0, n);
     await s.sql("UPDATE users SET role = 'user' WHERE role = 'admin'");
-    const admins = await s.users(n);
     await s.sql("UPDATE users SET role = 'admin' WHERE id = ANY ($1::uuid[])", [admins.map((a) => a.user.id)]);
+    /* the server may have kept who they were; it is told, but not before the statement has ended */
+    const known = async () => (await Promise.all(admins.map((a) => a.get('/admin/jobs?limit=1')))).every((res) => res.status === 200);
+    await until(known, 12000, 'the server knows them');
     return admins;
   };
   const codes = (answers) => tally(answers.map((res) => res.json.error?.code ?? res.status));
@@ -541,8 +546,8 @@ serverSuite('The last administrator', { dbMax: 8 }, (s) => {
     ['deactivate', { isActive: false }],
   ]) {
     it(`two who ${what} each other at the same time: exactly one wins, every time`, async () => {
-      for (let round = 0; round < 10; round += 1) {
-        const pair = await crew(2);
+      for (let round = 0; round < 6; round += 1) {
+        const pair = await crew(2, fields.role ? staff : []);
         const answers = await Promise.all(pair.map((one, n) => one.put(path(pair[1 - n]), fields)));
         assert.equal(answers.filter((res) => res.status === 200).length, 1, JSON.stringify(codes(answers)));
         assert.equal(await active(), 1);
@@ -553,7 +558,7 @@ serverSuite('The last administrator', { dbMax: 8 }, (s) => {
   it('of twenty who all resign at the same time one stays', async () => {
     for (let round = 0; round < 3; round += 1) {
       const all = await crew(20);
-      const answers = await Promise.all(all.map((one, n) => one.put(path(one), n % 2 ? { role: 'user' } : { isActive: false })));
+      const answers = await Promise.all(all.map((one, n) => one.put(path(one), { role: n % 2 ? 'user' : 'manager' })));
       assert.deepEqual(codes(answers), { 200: 19, LAST_ADMIN: 1 });
       assert.equal(await active(), 1);
     }
@@ -566,8 +571,8 @@ serverSuite('The last administrator', { dbMax: 8 }, (s) => {
     assert.equal(await active(), 20 - done[200]);
     assert.ok(done[200] >= 10 && done[200] < 20, JSON.stringify(done));
     const rows = await s.sql(
-      "SELECT DISTINCT target_id FROM audit_logs WHERE action = 'admin.user_update' AND actor_id = ANY ($1::uuid[])",
-      [all.map((a) => a.user.id)],
+      "SELECT DISTINCT target_id FROM audit_logs WHERE action = 'admin.user_update' AND request_id = ANY ($1)",
+      [answers.map((res) => res.headers['x-request-id'])],
     );
     assert.equal(rows.length, done[200]);
   });
