@@ -8,15 +8,22 @@
 
 #include "auth/auth.h"
 #include "base/uuid.h"
+#include "base/words.h"
 #include "store/sql_gen.h"
 
 #define SLOTS 1024 /* power of two */
 
 typedef struct {
-    apr_uint32_t seq; /* odd while it is written */
     unsigned char user[16];
-    char email[CH_EMAIL_MAX + 1]; /* empty = nobody */
+    char email[(CH_EMAIL_MAX + 8) / 8 * 8]; /* empty = nobody */
+} entry_t;
+
+typedef struct {
+    apr_uint64_t seq; /* odd while it is written */
+    entry_t entry;
 } slot_t;
+
+_Static_assert(sizeof(entry_t) % 8 == 0, "an entry is copied in words");
 
 static slot_t *slots;
 
@@ -44,9 +51,9 @@ static slot_t *slot_of(const unsigned char user[16])
 
 int ch_email_get(const unsigned char user[16], char *out)
 {
-    apr_uint32_t seq;
+    apr_uint64_t seq;
+    entry_t entry;
     slot_t *slot;
-    int same;
 
     if (!slots) {
         return 0;
@@ -56,21 +63,27 @@ int ch_email_get(const unsigned char user[16], char *out)
     if (seq & 1) {
         return 0;
     }
-    same = memcmp(slot->user, user, 16) == 0;
-    memcpy(out, slot->email, sizeof(slot->email));
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return same && __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq
-           && *out;
+    ch_words_load(&entry, &slot->entry, sizeof(entry));
+    if (__atomic_load_n(&slot->seq, __ATOMIC_RELAXED) != seq
+        || memcmp(entry.user, user, 16) != 0 || !*entry.email) {
+        return 0;
+    }
+    memcpy(out, entry.email, strlen(entry.email) + 1);
+    return 1;
 }
 
 void ch_email_put(const unsigned char user[16], const char *email)
 {
-    apr_uint32_t seq;
+    apr_uint64_t seq;
+    entry_t entry;
     slot_t *slot;
 
     if (!slots || strlen(email) > CH_EMAIL_MAX) {
         return;
     }
+    memset(&entry, 0, sizeof(entry));
+    memcpy(entry.user, user, 16);
+    apr_cpystrn(entry.email, email, sizeof(entry.email));
     slot = slot_of(user);
     seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
     if ((seq & 1)
@@ -79,8 +92,7 @@ void ch_email_put(const unsigned char user[16], const char *email)
                                         __ATOMIC_RELAXED)) {
         return; /* somebody else writes it: next time */
     }
-    memcpy(slot->user, user, 16);
-    apr_cpystrn(slot->email, email, sizeof(slot->email));
+    ch_words_store(&slot->entry, &entry, sizeof(entry));
     __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
 }
 
