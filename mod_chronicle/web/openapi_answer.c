@@ -156,11 +156,10 @@ static int is_raw(const ch_route_t *route)
            || (route->flags & CH_FILE);
 }
 
-static void write_content(ch_openapi_t *doc, const ch_route_t *route)
+static void write_media(ch_openapi_t *doc, const ch_route_t *route,
+                        const char *media)
 {
-    ch_member(doc->buf, "content");
-    ch_buf_putc(doc->buf, '{');
-    ch_member(doc->buf, route->media ? route->media : JSON_TYPE);
+    ch_member(doc->buf, media);
     CH_BUF_LIT(doc->buf, "{\"schema\":");
     if (is_raw(route)) {
         write_raw(doc, route);
@@ -168,7 +167,21 @@ static void write_content(ch_openapi_t *doc, const ch_route_t *route)
     else {
         write_envelope(doc, route);
     }
-    CH_BUF_LIT(doc->buf, "}}");
+    ch_buf_putc(doc->buf, '}');
+}
+
+static void write_content(ch_openapi_t *doc, const ch_route_t *route)
+{
+    const char *media = route->media ? route->media : JSON_TYPE;
+    size_t len = strcspn(media, " ");
+
+    ch_member(doc->buf, "content");
+    ch_buf_putc(doc->buf, '{');
+    write_media(doc, route, apr_pstrmemdup(doc->pool, media, len));
+    if (media[len]) {
+        write_media(doc, route, media + len + 1);
+    }
+    ch_buf_putc(doc->buf, '}');
 }
 
 static const char *success_text(int status)

@@ -59,7 +59,8 @@ struct ch_route_t {
     const ch_fields_t *out;
     const ch_code_e *codes; /* its own beside the general ones */
     int code_count;
-    const char *media; /* of the answer, NULL = application/json */
+    const char *media; /* of the answer, NULL = application/json; of CH_FILE
+                        * two may be named, with a blank between them */
     ch_handler_t *handler;
     const char *tag;
     const char *summary;
