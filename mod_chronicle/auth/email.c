@@ -63,7 +63,7 @@ int ch_email_get(const unsigned char user[16], char *out)
     if (seq & 1) {
         return 0;
     }
-    ch_words_load(&entry, &slot->entry, sizeof(entry));
+    ch_words_read(&entry, &slot->entry, sizeof(entry));
     if (__atomic_load_n(&slot->seq, __ATOMIC_RELAXED) != seq
         || memcmp(entry.user, user, 16) != 0 || !*entry.email) {
         return 0;
@@ -92,7 +92,7 @@ void ch_email_put(const unsigned char user[16], const char *email)
                                         __ATOMIC_RELAXED)) {
         return; /* somebody else writes it: next time */
     }
-    ch_words_store(&slot->entry, &entry, sizeof(entry));
+    ch_words_write(&slot->entry, &entry, sizeof(entry));
     __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
 }
 

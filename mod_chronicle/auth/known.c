@@ -70,7 +70,7 @@ int ch_known_get(int conf, ch_bytes_t token, ch_known_t *out)
     if (seq & 1) {
         return 0;
     }
-    ch_words_load(&entry, &slot->entry, entry_size(token.len));
+    ch_words_read(&entry, &slot->entry, entry_size(token.len));
     if (__atomic_load_n(&slot->seq, __ATOMIC_RELAXED) != seq
         || entry.len != token.len || entry.conf != conf
         || memcmp(entry.token, token.data, token.len) != 0) {
@@ -104,6 +104,6 @@ void ch_known_put(int conf, ch_bytes_t token, const ch_claims_t *claims)
                                         __ATOMIC_RELAXED)) {
         return; /* somebody else writes it: next time */
     }
-    ch_words_store(&slot->entry, &entry, entry_size(token.len));
+    ch_words_write(&slot->entry, &entry, entry_size(token.len));
     __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
 }

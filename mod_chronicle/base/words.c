@@ -1,32 +1,42 @@
-/* Copies memory in words that are loaded and stored atomically. */
+/* Copies word by word, by acquiring loads and releasing stores. */
 #include "base/words.h"
 
 #include <string.h>
 
-/* the memory is of any type */
-typedef apr_uint64_t word_t __attribute__((may_alias));
-
-void ch_words_load(void *to, const void *shared, size_t size)
+size_t ch_words_size(size_t len)
 {
-    const word_t *at = shared;
-    char *out = to;
+    return (len + CH_WORD - 1) / CH_WORD * CH_WORD;
+}
 
-    for (; size; size -= sizeof(word_t), out += sizeof(word_t)) {
-        apr_uint64_t word = __atomic_load_n(at++, __ATOMIC_ACQUIRE);
+void ch_words_read(void *to, const void *shared, size_t len)
+{
+    const apr_uint64_t *from = shared;
+    char *at = to;
+    apr_uint64_t word;
 
-        memcpy(out, &word, sizeof(word));
+    for (; len >= CH_WORD; len -= CH_WORD, at += CH_WORD) {
+        word = __atomic_load_n(from++, __ATOMIC_ACQUIRE);
+        memcpy(at, &word, CH_WORD);
+    }
+    if (len) {
+        word = __atomic_load_n(from, __ATOMIC_ACQUIRE);
+        memcpy(at, &word, len);
     }
 }
 
-void ch_words_store(void *shared, const void *from, size_t size)
+void ch_words_write(void *shared, const void *from, size_t len)
 {
-    word_t *at = shared;
-    const char *in = from;
+    apr_uint64_t *to = shared;
+    const char *at = from;
+    apr_uint64_t word = 0;
 
-    for (; size; size -= sizeof(word_t), in += sizeof(word_t)) {
-        apr_uint64_t word;
-
-        memcpy(&word, in, sizeof(word));
-        __atomic_store_n(at++, word, __ATOMIC_RELEASE);
+    for (; len >= CH_WORD; len -= CH_WORD, at += CH_WORD) {
+        memcpy(&word, at, CH_WORD);
+        __atomic_store_n(to++, word, __ATOMIC_RELEASE);
+    }
+    if (len) {
+        word = 0;
+        memcpy(&word, at, len);
+        __atomic_store_n(to, word, __ATOMIC_RELEASE);
     }
 }

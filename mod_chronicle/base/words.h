@@ -1,15 +1,23 @@
-/* Copies of what other threads or processes may be writing, for data behind a
- * sequence lock. A copy may be a mixture, which the lock's number tells; but
- * no word of it is torn, and the order is that of the number: who has seen a
- * word that was stored sees the number that was stored before it. */
+/* Copies to and from memory that others, threads or processes, read and write
+ * at the same time. Every word is an atomic of its own, so a copy may be a mix
+ * of old and new, which the caller has to find out (by a counter before and
+ * after, by a sum), but nothing else goes wrong.
+ *
+ * Order: what the caller reads after ch_words_read is at least as new as what
+ * he was given by it; what he wrote before ch_words_write is seen by everyone
+ * who sees any of it. */
 #ifndef CH_BASE_WORDS_H
 #define CH_BASE_WORDS_H
 
 #include "chronicle.h"
 
-/* shared is aligned to 8 bytes, size a multiple of 8; the other side may be
- * anything. */
-void ch_words_load(void *to, const void *shared, size_t size);
-void ch_words_store(void *shared, const void *from, size_t size);
+#define CH_WORD sizeof(apr_uint64_t)
+
+/* The bytes that len bytes take in shared memory: whole words. */
+size_t ch_words_size(size_t len);
+
+/* `shared` begins at a multiple of CH_WORD and has room for whole words. */
+void ch_words_read(void *to, const void *shared, size_t len);
+void ch_words_write(void *shared, const void *from, size_t len);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/words.h"
+
 #define WAYS 4
 #define BYTES_PER_SLOT 2048 /* an answer is longer, as a rule */
 #define SHARE 16            /* of the ring, that one answer may take */
@@ -10,14 +12,21 @@
 /* Positions count bytes since the beginning: position modulo size is where
  * they lie, and what is more than size behind `head` has been overwritten. */
 typedef struct {
-    apr_uint32_t seq; /* odd while it is being written */
-    apr_uint32_t until;
     unsigned char key[CH_CACHE_KEY];
     apr_uint64_t at;
     apr_uint64_t sum; /* of the bytes: a writer that slept while the ring
                        * went round may have spoiled them */
     apr_uint32_t head_len;
     apr_uint32_t body_len;
+    apr_uint32_t until; /* seconds; 0 = empty */
+    apr_uint32_t pad;
+} entry_t;
+
+/* seq is odd while the entry is being written, and for ever when its writer
+ * died: that costs one slot and nothing else. */
+typedef struct {
+    apr_uint64_t seq;
+    entry_t entry;
 } slot_t;
 
 typedef struct {
@@ -53,9 +62,9 @@ size_t ch_cache_size(size_t bytes)
 
 void ch_cache_open(void *memory, size_t bytes)
 {
-    room = bytes ? memory : NULL;
+    room = bytes >= CH_WORD ? memory : NULL;
     if (room) {
-        room->size = bytes;
+        room->size = bytes / CH_WORD * CH_WORD;
         room->buckets = bucket_count(bytes);
         ring = (char *)memory + index_size(bytes);
     }
@@ -74,27 +83,27 @@ static apr_uint32_t now_seconds(void)
     return (apr_uint32_t)apr_time_sec(apr_time_now());
 }
 
-static apr_uint64_t head_now(void)
+static apr_uint64_t load(const apr_uint64_t *word)
 {
-    return __atomic_load_n(&room->head, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
-static int is_there(const slot_t *slot)
+/* Whether these bytes are not overwritten yet. */
+static int is_there(const entry_t *entry)
 {
-    return slot->at + room->size >= head_now();
+    return entry->at + room->size >= load(&room->head);
 }
 
-/* A consistent copy of a slot; 0 when it was being written. */
-static int copy_slot(const slot_t *slot, slot_t *out)
+/* A consistent copy of a slot's entry; 0 when it was being written. */
+static int copy_entry(const slot_t *slot, entry_t *out)
 {
-    apr_uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
+    apr_uint64_t seq = load(&slot->seq);
 
     if (seq & 1) {
         return 0;
     }
-    memcpy(out, slot, sizeof(*out));
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
+    ch_words_read(out, &slot->entry, sizeof(*out));
+    return load(&slot->seq) == seq;
 }
 
 static apr_uint64_t mix(apr_uint64_t sum, apr_uint64_t word)
@@ -109,9 +118,9 @@ static apr_uint64_t add_up(apr_uint64_t sum, const char *data, size_t len)
 {
     apr_uint64_t sums[4] = { sum, 1, 2, 3 };
     apr_uint64_t words[4];
-    size_t i;
+    size_t left = len, i;
 
-    for (; len >= sizeof(words); len -= sizeof(words)) {
+    for (; left >= sizeof(words); left -= sizeof(words)) {
         memcpy(words, data, sizeof(words));
         for (i = 0; i < CH_COUNT(sums); i++) {
             sums[i] = mix(sums[i], words[i]);
@@ -119,36 +128,42 @@ static apr_uint64_t add_up(apr_uint64_t sum, const char *data, size_t len)
         data += sizeof(words);
     }
     memset(words, 0, sizeof(words));
-    memcpy(words, data, len);
+    memcpy(words, data, left);
     for (i = 0; i < CH_COUNT(sums); i++) {
         sums[0] = mix(sums[0], mix(sums[i], words[i]));
     }
     return mix(sums[0], len);
 }
 
-/* Copies an answer out of the ring; 0 when it was overwritten meanwhile. */
-static int copy_answer(apr_pool_t *pool, const slot_t *slot, ch_kept_t *out)
+static apr_uint64_t sum_of(const ch_kept_t *kept)
 {
-    char *copy = apr_palloc(pool, (size_t)slot->head_len + slot->body_len + 2);
-    const char *from = ring + slot->at % room->size;
-    char *body = copy + slot->head_len + 1;
+    return add_up(add_up(0, kept->head.data, kept->head.len), kept->body.data,
+                  kept->body.len);
+}
 
-    memcpy(copy, from, slot->head_len);
-    memcpy(body, from + slot->head_len, slot->body_len);
-    copy[slot->head_len] = '\0';
-    body[slot->body_len] = '\0';
-    out->head = (ch_bytes_t){ copy, slot->head_len };
-    out->body = (ch_bytes_t){ body, slot->body_len };
-    return is_there(slot)
-           && add_up(add_up(0, copy, slot->head_len), body, slot->body_len)
-                  == slot->sum;
+/* Copies an answer out of the ring; 0 when it was overwritten meanwhile. */
+static int copy_answer(apr_pool_t *pool, const entry_t *entry, ch_kept_t *out)
+{
+    size_t head_len = entry->head_len;
+    size_t body_len = entry->body_len;
+    char *head = apr_palloc(pool, head_len + body_len + 2);
+    char *body = head + head_len + 1;
+    const char *from = ring + entry->at % room->size;
+
+    ch_words_read(head, from, head_len);
+    ch_words_read(body, from + ch_words_size(head_len), body_len);
+    head[head_len] = '\0';
+    body[body_len] = '\0';
+    out->head = (ch_bytes_t){ head, head_len };
+    out->body = (ch_bytes_t){ body, body_len };
+    return is_there(entry) && sum_of(out) == entry->sum;
 }
 
 int ch_cache_get(apr_pool_t *pool, const unsigned char key[CH_CACHE_KEY],
                  ch_kept_t *out)
 {
     const slot_t *bucket;
-    slot_t slot;
+    entry_t entry;
     int i;
 
     if (!room) {
@@ -156,20 +171,20 @@ int ch_cache_get(apr_pool_t *pool, const unsigned char key[CH_CACHE_KEY],
     }
     bucket = bucket_of(key);
     for (i = 0; i < WAYS; i++) {
-        if (copy_slot(&bucket[i], &slot) && slot.until
-            && memcmp(slot.key, key, CH_CACHE_KEY) == 0) {
-            break;
+        if (copy_entry(&bucket[i], &entry) && entry.until > now_seconds()
+            && memcmp(entry.key, key, CH_CACHE_KEY) == 0 && is_there(&entry)
+            && copy_answer(pool, &entry, out)) {
+            return 1;
         }
     }
-    return i < WAYS && slot.until > now_seconds() && is_there(&slot)
-           && copy_answer(pool, &slot, out);
+    return 0;
 }
 
 /* Takes len bytes of the ring in one piece: a piece that would pass the end
  * begins anew at the start. */
 static apr_uint64_t reserve(size_t len)
 {
-    apr_uint64_t head = head_now();
+    apr_uint64_t head = load(&room->head);
     apr_uint64_t at;
 
     do {
@@ -178,24 +193,33 @@ static apr_uint64_t reserve(size_t len)
             at += room->size - at % room->size;
         }
     } while (!__atomic_compare_exchange_n(&room->head, &head, at + len, 0,
-                                          __ATOMIC_SEQ_CST,
-                                          __ATOMIC_SEQ_CST));
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     return at;
 }
 
-/* The key's own slot, else the one whose answer goes first. */
+/* The key's own slot, else an empty one, else the one whose answer goes first;
+ * not one that is being written, whose writer may be dead. NULL when all
+ * are. What is read here may be half written, and only guides the choice. */
 static slot_t *slot_for(const unsigned char *key)
 {
     slot_t *bucket = bucket_of(key);
-    slot_t *best = bucket;
+    slot_t *best = NULL;
+    apr_uint64_t least = 0;
+    entry_t entry;
     int i;
 
     for (i = 0; i < WAYS; i++) {
-        if (memcmp(bucket[i].key, key, CH_CACHE_KEY) == 0) {
+        if (load(&bucket[i].seq) & 1) {
+            continue;
+        }
+        ch_words_read(&entry, &bucket[i].entry, sizeof(entry));
+        if (!entry.until /* they fill up in order */
+            || memcmp(entry.key, key, CH_CACHE_KEY) == 0) {
             return &bucket[i];
         }
-        if (bucket[i].at < best->at) {
+        if (!best || entry.at < least) {
             best = &bucket[i];
+            least = entry.at;
         }
     }
     return best;
@@ -204,39 +228,44 @@ static slot_t *slot_for(const unsigned char *key)
 /* Puts the bytes into the ring: their position. */
 static apr_uint64_t store(const ch_kept_t *kept)
 {
-    apr_uint64_t at = reserve(kept->head.len + kept->body.len);
+    size_t head_size = ch_words_size(kept->head.len);
+    apr_uint64_t at = reserve(head_size + ch_words_size(kept->body.len));
     char *to = ring + at % room->size;
 
-    memcpy(to, kept->head.data, kept->head.len);
-    memcpy(to + kept->head.len, kept->body.data, kept->body.len);
+    ch_words_write(to, kept->head.data, kept->head.len);
+    ch_words_write(to + head_size, kept->body.data, kept->body.len);
     return at;
 }
 
-void ch_cache_put(const unsigned char key[CH_CACHE_KEY],
-                  const ch_kept_t *kept, int seconds)
+static void write_entry(slot_t *slot, const entry_t *entry)
 {
-    apr_uint64_t at;
-    apr_uint32_t seq;
+    apr_uint64_t seq = load(&slot->seq);
+
+    if ((seq & 1)
+        || !__atomic_compare_exchange_n(&slot->seq, &seq, seq + 1, 0,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return; /* somebody else keeps an answer there; his is as good */
+    }
+    ch_words_write(&slot->entry, entry, sizeof(*entry));
+    __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_SEQ_CST);
+}
+
+void ch_cache_put(const unsigned char key[CH_CACHE_KEY], const ch_kept_t *kept,
+                  int seconds)
+{
+    entry_t entry = { .head_len = (apr_uint32_t)kept->head.len,
+                      .body_len = (apr_uint32_t)kept->body.len };
     slot_t *slot;
 
     if (!room || kept->head.len + kept->body.len > room->size / SHARE) {
         return;
     }
-    at = store(kept);
+    memcpy(entry.key, key, CH_CACHE_KEY);
+    entry.until = now_seconds() + (apr_uint32_t)seconds;
+    entry.sum = sum_of(kept);
+    entry.at = store(kept);
     slot = slot_for(key);
-    seq = __atomic_load_n(&slot->seq, __ATOMIC_SEQ_CST);
-    if ((seq & 1)
-        || !__atomic_compare_exchange_n(&slot->seq, &seq, seq + 1, 0,
-                                        __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST)) {
-        return; /* somebody else keeps an answer there; his is as good */
+    if (slot) {
+        write_entry(slot, &entry);
     }
-    memcpy(slot->key, key, CH_CACHE_KEY);
-    slot->at = at;
-    slot->head_len = (apr_uint32_t)kept->head.len;
-    slot->body_len = (apr_uint32_t)kept->body.len;
-    slot->sum = add_up(add_up(0, kept->head.data, kept->head.len),
-                       kept->body.data, kept->body.len);
-    slot->until = now_seconds() + (apr_uint32_t)seconds;
-    __atomic_store_n(&slot->seq, seq + 2, __ATOMIC_SEQ_CST);
 }

@@ -9,22 +9,20 @@
 #define BUCKETS 8192 /* power of two */
 #define WAYS 4
 
+typedef struct {
+    apr_uint64_t until; /* seconds; 0 = empty */
+    unsigned char key[16];
+    ch_seat_t seat;
+} entry_t;
+
 /* seq is odd while the slot is being written. Who drops entries does not wait
  * for a writer but adds 2, which tells him that what he writes is out of date.
  * A writer that died leaves an odd number: the slot is then never read again,
  * which costs one slot and nothing else. */
 typedef struct {
-    unsigned char key[16];
-    ch_seat_t seat;
-} entry_t;
-
-typedef struct {
-    apr_uint32_t seq;
-    apr_uint32_t fresh_until; /* seconds; 0 = empty */
+    apr_uint64_t seq;
     entry_t entry;
 } slot_t;
-
-_Static_assert(sizeof(entry_t) % 8 == 0, "an entry is copied in words");
 
 typedef struct {
     apr_uint64_t epoch;
@@ -52,38 +50,31 @@ static slot_t *bucket_of(const unsigned char key[16])
     return room->slots[tail >> 51 & (BUCKETS - 1)];
 }
 
-static apr_uint32_t now_seconds(void)
+static apr_uint64_t now_seconds(void)
 {
-    return (apr_uint32_t)apr_time_sec(apr_time_now());
+    return (apr_uint64_t)apr_time_sec(apr_time_now());
 }
 
-static apr_uint32_t fresh_until(const slot_t *slot)
+static apr_uint64_t seq_of(const slot_t *slot)
 {
-    return __atomic_load_n(&slot->fresh_until, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&slot->seq, __ATOMIC_SEQ_CST);
 }
 
-static void set_fresh(slot_t *slot, apr_uint32_t until)
+/* A consistent copy of a slot's entry; 0 when it was being written. */
+static int copy_entry(const slot_t *slot, entry_t *out)
 {
-    __atomic_store_n(&slot->fresh_until, until, __ATOMIC_RELEASE);
-}
-
-/* A consistent copy of a slot; 0 when it is empty or was being written. */
-static int copy_slot(const slot_t *slot, entry_t *out, apr_uint32_t *until)
-{
-    apr_uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
+    apr_uint64_t seq = seq_of(slot);
 
     if (seq & 1) {
         return 0;
     }
-    *until = fresh_until(slot);
-    ch_words_load(out, &slot->entry, sizeof(*out));
-    return *until && __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
+    ch_words_read(out, &slot->entry, sizeof(*out));
+    return seq_of(slot) == seq;
 }
 
 int ch_seat_get(const unsigned char key[16], ch_seat_t *out)
 {
-    apr_uint32_t until;
-    slot_t *bucket;
+    const slot_t *bucket;
     entry_t copy;
     int i;
 
@@ -92,9 +83,9 @@ int ch_seat_get(const unsigned char key[16], ch_seat_t *out)
     }
     bucket = bucket_of(key);
     for (i = 0; i < WAYS; i++) {
-        if (copy_slot(&bucket[i], &copy, &until)
+        if (copy_entry(&bucket[i], &copy) && copy.until
             && memcmp(copy.key, key, 16) == 0) {
-            if (until <= now_seconds()) {
+            if (copy.until <= now_seconds()) {
                 return 0;
             }
             *out = copy.seat;
@@ -109,58 +100,57 @@ apr_uint64_t ch_seat_epoch(void)
     return room ? __atomic_load_n(&room->epoch, __ATOMIC_SEQ_CST) : 0;
 }
 
-static apr_uint32_t seq_of(const slot_t *slot)
+static void empty(slot_t *slot)
 {
-    return __atomic_load_n(&slot->seq, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->entry.until, 0, __ATOMIC_RELEASE);
 }
 
-static int swap_seq(slot_t *slot, apr_uint32_t from, apr_uint32_t to)
+static int swap_seq(slot_t *slot, apr_uint64_t from, apr_uint64_t to)
 {
     return __atomic_compare_exchange_n(&slot->seq, &from, to, 0,
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* Takes a slot for writing: its new, odd seq, or 0 when somebody has it. */
-static apr_uint32_t lock_slot(slot_t *slot)
+static apr_uint64_t lock_slot(slot_t *slot)
 {
-    apr_uint32_t seq = seq_of(slot);
+    apr_uint64_t seq = seq_of(slot);
 
     return !(seq & 1) && swap_seq(slot, seq, seq + 1) ? seq + 1 : 0;
 }
 
 /* Lets go of it. If something was dropped meanwhile, what was written may be
  * older than that, and goes. */
-static void unlock_slot(slot_t *slot, apr_uint32_t seq)
+static void unlock_slot(slot_t *slot, apr_uint64_t seq)
 {
     while (!swap_seq(slot, seq, seq + 1)) {
-        set_fresh(slot, 0);
+        empty(slot);
         seq = seq_of(slot);
     }
 }
 
 /* The key's own slot, else the one that goes stale first; not one that is
- * being written, whose writer may be dead. NULL when all four are. */
+ * being written, whose writer may be dead. NULL when all four are. What is
+ * read here may be half written, and only guides the choice. */
 static slot_t *slot_for(const unsigned char key[16])
 {
     slot_t *bucket = bucket_of(key);
     slot_t *best = NULL;
-    apr_uint32_t oldest = 0;
+    apr_uint64_t least = 0;
+    entry_t copy;
     int i;
 
     for (i = 0; i < WAYS; i++) {
-        apr_uint32_t until = fresh_until(&bucket[i]);
-        unsigned char own[16];
-
-        if (__atomic_load_n(&bucket[i].seq, __ATOMIC_ACQUIRE) & 1) {
+        if (seq_of(&bucket[i]) & 1) {
             continue;
         }
-        ch_words_load(own, bucket[i].entry.key, sizeof(own));
-        if (memcmp(own, key, sizeof(own)) == 0) {
+        ch_words_read(&copy, &bucket[i].entry, sizeof(copy));
+        if (memcmp(copy.key, key, 16) == 0) {
             return &bucket[i];
         }
-        if (!best || until < oldest) {
+        if (!best || copy.until < least) {
             best = &bucket[i];
-            oldest = until;
+            least = copy.until;
         }
     }
     return best;
@@ -169,15 +159,13 @@ static slot_t *slot_for(const unsigned char key[16])
 void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
                  apr_uint64_t epoch)
 {
-    entry_t entry;
-    apr_uint32_t seq;
+    entry_t entry = { .seat = *seat };
+    apr_uint64_t seq;
     slot_t *slot;
 
     if (!room) {
         return;
     }
-    memcpy(entry.key, key, sizeof(entry.key));
-    entry.seat = *seat;
     slot = slot_for(key);
     seq = slot ? lock_slot(slot) : 0;
     if (!seq) {
@@ -186,19 +174,33 @@ void ch_seat_put(const unsigned char key[16], const ch_seat_t *seat,
     /* The slot is ours: a drop that comes from now on marks it, one that came
      * before has moved the epoch. */
     if (ch_seat_epoch() == epoch) {
-        ch_words_store(&slot->entry, &entry, sizeof(entry));
-        set_fresh(slot, now_seconds() + CH_SEAT_SECONDS);
+        memcpy(entry.key, key, 16);
+        entry.until = now_seconds() + CH_SEAT_SECONDS;
+        ch_words_write(&slot->entry, &entry, sizeof(entry));
     }
     unlock_slot(slot, seq);
 }
 
-/* Empties a slot if it holds this id (NULL: whatever it holds). One that is being written may be about
- * to: its writer, who may have looked at the epoch before it moved, is told. */
+/* Whether what is in a slot, which nobody writes, is to go: it holds this id,
+ * or anything (NULL). */
+static int is_meant(const slot_t *slot, size_t offset,
+                    const unsigned char id[16])
+{
+    entry_t copy;
+
+    if (!__atomic_load_n(&slot->entry.until, __ATOMIC_ACQUIRE)) {
+        return 0;
+    }
+    ch_words_read(&copy, &slot->entry, sizeof(copy));
+    return !id || memcmp((const char *)&copy.seat + offset, id, 16) == 0;
+}
+
+/* Empties a slot if it is meant. One that is being written may be about to:
+ * its writer, who may have looked at the epoch before it moved, is told. */
 static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
 {
     for (;;) {
-        apr_uint32_t seq = seq_of(slot);
-        unsigned char own[16];
+        apr_uint64_t seq = seq_of(slot);
 
         if (seq & 1) {
             if (swap_seq(slot, seq, seq + 2)) {
@@ -206,10 +208,7 @@ static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
             }
             continue;
         }
-        ch_words_load(own, (const char *)&slot->entry.seat + offset,
-                      sizeof(own));
-        if (!fresh_until(slot)
-            || (id && memcmp(own, id, sizeof(own)) != 0)) {
+        if (!is_meant(slot, offset, id)) {
             if (seq_of(slot) == seq) {
                 return; /* nobody wrote while we looked */
             }
@@ -217,7 +216,7 @@ static void empty_if(slot_t *slot, size_t offset, const unsigned char id[16])
         }
         seq = lock_slot(slot);
         if (seq) {
-            set_fresh(slot, 0);
+            empty(slot);
             unlock_slot(slot, seq);
             return;
         }
@@ -251,15 +250,5 @@ void ch_seat_drop_user(const unsigned char user[16])
 
 void ch_seat_drop_all(void)
 {
-    slot_t *slot, *end;
-
-    if (!room) {
-        return;
-    }
-    __atomic_fetch_add(&room->epoch, 1, __ATOMIC_SEQ_CST);
-    slot = &room->slots[0][0];
-    end = slot + (size_t)BUCKETS * WAYS;
-    for (; slot < end; slot++) {
-        empty_if(slot, 0, NULL);
-    }
+    drop(0, NULL);
 }

@@ -104,6 +104,7 @@ START_TEST(before_open)
     ck_assert_uint_eq(get(key, 1), 0);
     drop_session(1);
     drop_user(1);
+    ch_seat_drop_all();
     ck_assert_uint_eq(ch_seat_epoch(), 0);
 }
 END_TEST
@@ -180,6 +181,29 @@ START_TEST(drops)
 }
 END_TEST
 
+START_TEST(drops_all)
+{
+    ch_seat_t seat = seat_of(1, 1);
+    apr_uint64_t epoch;
+    unsigned i;
+
+    open_seats();
+    for (i = 1; i <= 1000; i++) {
+        put(id_of(i, i), i, i);
+    }
+    epoch = ch_seat_epoch();
+    ch_seat_drop_all();
+    for (i = 1; i <= 1000; i++) {
+        ck_assert_uint_eq(get(id_of(i, i), i), 0);
+    }
+    /* what was read before it does not come in */
+    ch_seat_put(id_of(1, 1).bytes, &seat, epoch);
+    ck_assert_uint_eq(get(id_of(1, 1), 1), 0);
+    put(id_of(1, 1), 1, 1);
+    ck_assert_uint_eq(get(id_of(1, 1), 1), 1);
+}
+END_TEST
+
 /* What was read before a drop, whatever was dropped, is not put in. */
 START_TEST(not_after_a_drop)
 {
@@ -248,20 +272,20 @@ END_TEST
  */
 
 /* Leaves the seat of a key as a process does that is killed while it writes:
- * the number before the key and the time is odd. */
+ * the number before the time and the key is odd. */
 static void kill_writer(id16_t key)
 {
     size_t size = ch_seat_size();
     size_t at;
 
-    for (at = 8; at + 16 <= size; at += 4) {
+    for (at = 16; at + 16 <= size; at += 8) {
         if (memcmp(memory + at, key.bytes, 16) == 0) {
-            apr_uint32_t seq;
+            apr_uint64_t seq;
 
-            memcpy(&seq, memory + at - 8, sizeof(seq));
+            memcpy(&seq, memory + at - 16, sizeof(seq));
             ck_assert_uint_eq(seq % 2, 0);
             seq++;
-            memcpy(memory + at - 8, &seq, sizeof(seq));
+            memcpy(memory + at - 16, &seq, sizeof(seq));
             return;
         }
     }
@@ -452,7 +476,12 @@ START_TEST(nothing_old_after_a_drop)
         ch_seat_t seat;
 
         __atomic_fetch_add(&version, 1, __ATOMIC_ACQ_REL);
-        drop_session(1);
+        if (round % 2) {
+            drop_session(1);
+        }
+        else {
+            ch_seat_drop_all();
+        }
         for (i = 0; i < 20; i++) {
             if (ch_seat_get(key.bytes, &seat)) {
                 found++;
@@ -470,7 +499,7 @@ END_TEST
 
 CH_SUITE_MAIN("store/seat", CH_ONCE(before_open), CH_ONCE(in_and_out),
               CH_ONCE(the_last_one_counts), CH_ONCE(ten_seconds),
-              CH_ONCE(drops), CH_ONCE(not_after_a_drop),
+              CH_ONCE(drops), CH_ONCE(drops_all), CH_ONCE(not_after_a_drop),
               CH_ONCE(a_full_bucket), CH_ONCE(drops_a_full_bucket),
               CH_ONCE(a_dead_writer), CH_ONCE(four_dead_writers),
               CH_ONCE(never_half_written), CH_ONCE(nothing_old_after_a_drop))
