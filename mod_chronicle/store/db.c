@@ -20,6 +20,7 @@ struct ch_db_t {
     int depth;      /* of nested begins */
     int failed;     /* an inner one was rolled back */
     int done;       /* statements in it so far */
+    int in_doubt;   /* a write was lost on its way */
     apr_time_t elapsed;
     int statements;
 };
@@ -32,7 +33,7 @@ struct ch_rows_t {
 
 static apr_status_t close_db(void *data)
 {
-    ch_db_rollback(data);
+    ch_db_abandon(data);
     return APR_SUCCESS;
 }
 
@@ -54,6 +55,11 @@ apr_time_t ch_db_elapsed(const ch_db_t *db)
 int ch_db_statements(const ch_db_t *db)
 {
     return db->statements;
+}
+
+int ch_db_in_doubt(const ch_db_t *db)
+{
+    return db->in_doubt;
 }
 
 /* --- parameters ------------------------------------------------------- */
@@ -278,6 +284,13 @@ static int may_repeat(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
     return 0;
 }
 
+/* Whether a write broke off without a word of the server's, which may still
+ * do it. */
+static int is_in_doubt(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
+{
+    return run == RUN_LOST && !sql->repeatable && !*ch_conn_state(res);
+}
+
 /* The transaction begins again on its connection, with nothing prepared. */
 static int begin_again(ch_db_t *db)
 {
@@ -333,6 +346,7 @@ static ch_err_t *run_alone(ch_db_t *db, const ch_sql_t *sql,
             ch_conn_forget(&conn);
         }
         if (tries == TRIES || !may_repeat(sql, run, *res)) {
+            db->in_doubt |= is_in_doubt(sql, run, *res);
             err = error_of(db->pool, sql, *res, conn.pg);
             break;
         }
@@ -470,6 +484,7 @@ ch_err_t *ch_db_commit(ch_db_t *db)
     }
     else {
         err = command(db, "COMMIT");
+        db->in_doubt |= err && PQstatus(db->conn.pg) != CONNECTION_OK;
     }
     db->depth = 0;
     ch_conn_give(db->home, &db->conn);
@@ -485,6 +500,13 @@ void ch_db_rollback(ch_db_t *db)
     else if (db->depth == 1) {
         db->depth = 0;
         ch_conn_give(db->home, &db->conn);
+    }
+}
+
+void ch_db_abandon(ch_db_t *db)
+{
+    while (db->depth) {
+        ch_db_rollback(db);
     }
 }
 

@@ -92,12 +92,19 @@ ch_db_t *ch_db_make(apr_pool_t *pool, ch_db_home_t *home);
 apr_time_t ch_db_elapsed(const ch_db_t *db);
 int ch_db_statements(const ch_db_t *db);
 
+/* Whether the connection broke under a write (or a COMMIT) that was sent:
+ * nobody knows whether it was done, or will be. */
+int ch_db_in_doubt(const ch_db_t *db);
+
 /* A transaction on one connection; calls nest (the outermost counts). After
  * an error inside it only rollback helps. Rolled back with the pool when left
  * open. commit answers DATABASE_ERROR when the outcome is unknown. */
 ch_err_t *ch_db_begin(ch_db_t *db);
 ch_err_t *ch_db_commit(ch_db_t *db);
 void ch_db_rollback(ch_db_t *db);
+
+/* Rolls back whatever is open, however deep. */
+void ch_db_abandon(ch_db_t *db);
 
 /* What the generated functions call. Errors: the statement's own codes for
  * their SQLSTATEs, CONFLICT for other 23505, DATABASE_ERROR for everything

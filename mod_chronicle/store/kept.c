@@ -20,7 +20,7 @@
 /* While a write is under way its user's version is this, for as long as a
  * write may take: the mark of one who died must go. */
 #define MARK "!"
-#define MARK_MS "30000"
+#define MARK_MS "60000"
 #define VERSION_SECONDS "86400"
 #define VERSION_BYTES 16 /* random, as hex in Redis */
 
@@ -148,7 +148,8 @@ int ch_kept_version(const ch_kept_home_t *home, const unsigned char user[16],
     if (home->redis) {
         return ch_redis_is_up(home->redis) && version_there(home, user, out);
     }
-    return ch_bus_alone(home->site) && ch_fresh_version(user, out);
+    /* the version first: a server that is heard of after that spoils it */
+    return ch_fresh_version(user, out) && ch_bus_alone(home->site);
 }
 
 /* --- writes ----------------------------------------------------------- */
@@ -180,16 +181,21 @@ void ch_kept_spoil(const ch_kept_home_t *home, const unsigned char user[16])
 void ch_kept_end(const ch_kept_home_t *home, const unsigned char user[16])
 {
     ch_redis_command_t move;
+    const char *key;
     char message[2 + 36 + 1] = "c ";
     const sql_bus_tell_t tell = { .message = message };
+    int doubt = ch_db_in_doubt(home->db);
     ch_rows_t *rows;
 
-    ch_fresh_end(user);
+    ch_fresh_end(user, doubt);
     if (!home->redis) {
         return;
     }
-    move = set(key_of(home->pool, VERSION_KEY, user),
-               random_version(home->pool), "EX", VERSION_SECONDS, NULL);
+    key = key_of(home->pool, VERSION_KEY, user);
+    /* what may still be under way keeps its mark */
+    move = doubt ? set(key, MARK, "PX", MARK_MS, NULL)
+                 : set(key, random_version(home->pool), "EX",
+                       VERSION_SECONDS, NULL);
     if (!ch_redis_one(home->redis, home->pool, &move)) {
         /* to those who still see Redis */
         ch_uuid_text(user, message + 2);

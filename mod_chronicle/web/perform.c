@@ -97,7 +97,8 @@ static ch_err_t *perform(ch_req_t *rq)
 #define KEEP_SECONDS 300
 
 /* The key of this answer as things are now; 0 when nobody can tell whether
- * it is fresh. */
+ * it is fresh. Cursors in the answer are sealed with the host's key, so hosts
+ * with another one keep their own. */
 static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
                   unsigned char key[CH_SHA256_LEN])
 {
@@ -112,11 +113,12 @@ static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
     text = ch_buf_make(rq->pool, 256, CH_BODY_MAX);
     ch_buf_add(text, version, sizeof(version));
     ch_buf_add(text, user, sizeof(user));
+    ch_buf_add(text, rq->conf->cursor_key, sizeof(rq->conf->cursor_key));
     ch_buf_puts(text, rq->route->path);
     ch_buf_putc(text, ' ');
     for (i = 0; i < rq->match.param_count; i++) {
         ch_buf_puts(text, rq->match.param[i]);
-        ch_buf_putc(text, ' ');
+        ch_buf_putc(text, '\0');
     }
     ch_buf_puts(text, rq->args ? rq->args : "");
     ch_seal_sha256(text->data, text->len, key);

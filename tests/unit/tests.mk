@@ -31,11 +31,14 @@ chronicle_unit_tests = \
 	tests/unit/test_blob_fs \
 	tests/unit/test_store_apilog \
 	tests/unit/test_store_apilog_many \
+	tests/unit/test_base_words \
+	tests/unit/test_store_cache \
 	tests/unit/test_store_counter \
 	tests/unit/test_store_db \
 	tests/unit/test_store_db_batch \
 	tests/unit/test_store_db_conn \
 	tests/unit/test_store_db_retry \
+	tests/unit/test_store_fresh \
 	tests/unit/test_store_gate \
 	tests/unit/test_store_idem \
 	tests/unit/test_store_limit \
