@@ -3,6 +3,7 @@
 
 #include <apr_strings.h>
 
+#include "base/text.h"
 #include "jobs/job.h"
 #include "store/counter.h"
 #include "store/sql_gen.h"
@@ -120,15 +121,30 @@ static void tell(const ch_job_t *job, char level, const char *text)
     }
 }
 
+/* Counts an end that was written down. Whoever comes too late has changed
+ * nothing. */
+static void count(const ch_job_t *job, ch_job_result_e result, int mine)
+{
+    if (mine) {
+        ch_counter_job(kind_of(job->runner, job->type), result);
+    }
+    else {
+        tell(job, 'w', "it ended after another runner had taken it");
+    }
+}
+
 static ch_err_t *finish(const ch_job_t *job)
 {
     const sql_job_done_t in = { .id = job->id,
                                 .worker = job->runner->name,
                                 .attempts = job->attempts };
     apr_int64_t mine;
+    ch_err_t *err = sql_job_done(job->db, &in, &mine);
 
-    ch_counter_job(kind_of(job->runner, job->type), CH_JOB_COMPLETED);
-    return sql_job_done(job->db, &in, &mine);
+    if (!err) {
+        count(job, CH_JOB_COMPLETED, mine != 0);
+    }
+    return err;
 }
 
 static ch_err_t *give_back(const ch_job_t *job)
@@ -137,10 +153,13 @@ static ch_err_t *give_back(const ch_job_t *job)
                                   .worker = job->runner->name,
                                   .attempts = job->attempts };
     apr_int64_t mine;
+    ch_err_t *err = sql_job_return(job->db, &in, &mine);
 
-    ch_counter_job(kind_of(job->runner, job->type), CH_JOB_RETURNED);
-    tell(job, 'i', "given back, the server stops");
-    return sql_job_return(job->db, &in, &mine);
+    if (!err) {
+        count(job, CH_JOB_RETURNED, mine != 0);
+        tell(job, 'i', "given back, the server stops");
+    }
+    return err;
 }
 
 static ch_err_t *fail(const ch_job_t *job, const char *why)
@@ -149,16 +168,20 @@ static ch_err_t *fail(const ch_job_t *job, const char *why)
         .id = job->id,
         .worker = job->runner->name,
         .attempts = job->attempts,
-        .error = apr_pstrndup(job->pool, why, ERROR_MAX),
+        .error = ch_text_clean(job->pool, why, strnlen(why, ERROR_MAX)),
         .for_good = job->for_good,
     };
     int last = job->for_good || job->attempts >= job->max_attempts;
     ch_rows_t *rows;
+    ch_err_t *err;
 
-    ch_counter_job(kind_of(job->runner, job->type),
-                   last ? CH_JOB_FAILED : CH_JOB_RETRIED);
     tell(job, last ? 'e' : 'w', why);
-    return sql_job_failed(job->db, &in, &rows);
+    err = sql_job_failed(job->db, &in, &rows);
+    if (!err) {
+        count(job, last ? CH_JOB_FAILED : CH_JOB_RETRIED,
+              ch_rows_count(rows));
+    }
+    return err;
 }
 
 /* An end that cannot be written down leaves the row locked: after
@@ -244,7 +267,7 @@ static int step(ch_runner_t *runner, apr_pool_t *pool)
     if (!err) {
         err = runner->io->kinds[kind_of(runner, job.type)].run(&job);
     }
-    ch_db_rollback(job.db); /* what a handler may have left open */
+    ch_db_abandon(job.db); /* what a handler may have left open */
     end(&job, err);
     return 1;
 }
@@ -272,20 +295,12 @@ static ch_err_t *make_periodic(const ch_runner_t *runner, apr_pool_t *pool,
     return sql_job_periodic(db, &in);
 }
 
-/* Makes the jobs of this period, takes up those of dead runners, counts the
- * queue. */
-static void do_chores(ch_runner_t *runner, apr_pool_t *pool)
+static ch_err_t *rescue(const ch_runner_t *runner, apr_pool_t *pool,
+                        ch_db_t *db)
 {
-    ch_db_t *db = ch_db_make(pool, runner->conf->db);
     apr_int64_t rescued = 0;
-    ch_rows_t *rows;
+    ch_err_t *err = sql_job_rescue(db, &rescued);
 
-    if (make_periodic(runner, pool, db) || sql_job_rescue(db, &rescued)
-        || sql_health_jobs(db, &rows)) {
-        return;
-    }
-    ch_counter_queue(ch_rows_int(rows, 0, "queued"),
-                     ch_rows_int(rows, 0, "failed"));
     if (rescued) {
         runner->io->log(runner->io->ctx, 'w', 1022,
                         apr_psprintf(pool,
@@ -293,21 +308,38 @@ static void do_chores(ch_runner_t *runner, apr_pool_t *pool)
                                      "runners that died; they are due again",
                                      rescued));
     }
+    return err;
 }
 
+/* Makes the jobs of this period, takes up those of dead runners, counts the
+ * queue. */
+static void do_chores(const ch_runner_t *runner, apr_pool_t *pool)
+{
+    ch_db_t *db = ch_db_make(pool, runner->conf->db);
+    ch_rows_t *rows;
+
+    if (make_periodic(runner, pool, db) || rescue(runner, pool, db)
+        || sql_health_jobs(db, &rows)) {
+        return;
+    }
+    ch_counter_queue(ch_rows_int(rows, 0, "queued"),
+                     ch_rows_int(rows, 0, "failed"));
+}
+
+/* A queue that never gets empty does not keep anybody from the chores. */
 void ch_runner_work(ch_runner_t *runner, apr_pool_t *pool)
 {
     apr_pool_t *sub;
     int more = 1;
 
     apr_pool_create(&sub, pool);
-    if (apr_time_now() >= runner->chores + CHORES_EVERY) {
-        runner->chores = apr_time_now();
-        do_chores(runner, sub);
-    }
     while (more && !stopping(runner)) {
-        apr_pool_clear(sub);
+        if (apr_time_now() >= runner->chores + CHORES_EVERY) {
+            runner->chores = apr_time_now();
+            do_chores(runner, sub);
+        }
         more = step(runner, sub);
+        apr_pool_clear(sub);
     }
     apr_pool_destroy(sub);
 }
