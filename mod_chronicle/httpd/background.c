@@ -18,6 +18,7 @@
 #include <mod_watchdog.h>
 
 #include "api/api.h"
+#include "base/seal.h"
 #include "httpd/server.h"
 #include "jobs/job.h"
 #include "store/bus.h"
@@ -145,13 +146,17 @@ static void log_role(void *ctx, char level, int number, const char *text)
     ch_server_log(role->server, level, number, text);
 }
 
-/* Tells the runner from all others, on all hosts. */
+/* Tells the runner from all others, on all hosts: names and numbers of
+ * processes repeat themselves in containers. */
 static const char *runner_name(const role_t *role)
 {
-    char host[32] = "";
+    unsigned char random[4];
+    char host[25] = "";
 
     gethostname(host, sizeof(host) - 1);
-    return apr_psprintf(role->pool, "%s:%d:%s", host, (int)getpid(),
+    ch_seal_random(random, sizeof(random));
+    return apr_psprintf(role->pool, "%s:%d:%s:%s", host, (int)getpid(),
+                        ch_seal_hex(role->pool, random, sizeof(random)),
                         role->name);
 }
 

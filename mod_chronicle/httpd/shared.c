@@ -1,5 +1,7 @@
-/* Shared memory of all processes: one anonymous segment, made before the
- * first child and kept over restarts, so that limits and counters go on. */
+/* Shared memory of all processes: two anonymous segments, made before the
+ * first child and kept over restarts, so that limits and counters go on. The
+ * cache has its own: when it changes its size, the children of before, which
+ * go on with the old one, still count their writes where all can see it. */
 #include <string.h>
 
 #include <apr_shm.h>
@@ -7,6 +9,7 @@
 #include <httpd.h>
 #include <http_config.h>
 #include <http_log.h>
+#include <ap_mpm.h>
 
 #include "base/seal.h"
 #include "httpd/server.h"
@@ -21,7 +24,8 @@
 #include "store/seat.h"
 
 
-#define KEPT_KEY "mod_chronicle:" CH_VERSION
+#define KEPT_STATE "mod_chronicle:" CH_VERSION
+#define KEPT_CACHE KEPT_STATE ":cache"
 #define LINE 64 /* bytes of a cache line */
 
 typedef struct {
@@ -34,18 +38,24 @@ static size_t lines(size_t size)
     return (size + LINE - 1) / LINE * LINE;
 }
 
-/* The segment as an earlier generation of the server left it, or a new one.
- * Another size is another layout, and a new segment. */
-static char *segment(server_rec *main_server, size_t size, apr_status_t *rv)
+/* A segment as an earlier generation of the server left it, or a new one,
+ * zeroed. Another size is another layout, and a new segment; children that
+ * use the old one keep it. NULL on failure. */
+static char *segment(server_rec *main_server, const char *key, size_t size,
+                     apr_status_t *rv)
 {
-    apr_shm_t **kept = ap_retained_data_get(KEPT_KEY);
+    apr_shm_t **kept = ap_retained_data_get(key);
 
     *rv = APR_SUCCESS;
     if (!kept) {
-        kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+        kept = ap_retained_data_create(key, sizeof(*kept));
     }
     if (*kept && apr_shm_size_get(*kept) == size) {
         return apr_shm_baseaddr_get(*kept);
+    }
+    if (*kept) {
+        apr_shm_destroy(*kept);
+        *kept = NULL;
     }
     *rv = apr_shm_create(kept, size, NULL, main_server->process->pool);
     if (*rv != APR_SUCCESS) {
@@ -53,14 +63,12 @@ static char *segment(server_rec *main_server, size_t size, apr_status_t *rv)
         return NULL;
     }
     memset(apr_shm_baseaddr_get(*kept), 0, size);
-    ch_seal_random(apr_shm_baseaddr_get(*kept), sizeof(head_t));
     return apr_shm_baseaddr_get(*kept);
 }
 
 /* --- what lies in it -------------------------------------------------- */
 
-static const head_t *head;
-static size_t cache; /* bytes of the cache's ring */
+static head_t *head;
 
 /* The main server's wish, which reaches us through any that is enabled. */
 static size_t cache_bytes(server_rec *server)
@@ -92,16 +100,6 @@ static void open_fresh(void *at)
     ch_fresh_open(at, head->seed);
 }
 
-static size_t cache_size(void)
-{
-    return ch_cache_size(cache);
-}
-
-static void open_cache(void *at)
-{
-    ch_cache_open(at, cache);
-}
-
 static const struct {
     size_t (*size)(void);
     void (*open)(void *at);
@@ -115,30 +113,74 @@ static const struct {
     { ch_bus_size, open_bus },
     { ch_fresh_size, open_fresh },
     { ch_kept_size, ch_kept_open },
-    { cache_size, open_cache },
 };
 
-apr_status_t ch_shared_open(server_rec *main_server)
+static int is_new(void)
+{
+    static const head_t none;
+
+    return memcmp(head, &none, sizeof(none)) == 0;
+}
+
+static apr_status_t open_state(server_rec *main_server)
 {
     size_t size = lines(sizeof(head_t));
+    int generation = 0;
     apr_status_t rv;
     char *at;
     size_t i;
+    int fresh;
 
-    cache = cache_bytes(main_server);
     for (i = 0; i < CH_COUNT(parts); i++) {
         size += lines(parts[i].size());
     }
-    at = segment(main_server, size, &rv);
+    at = segment(main_server, KEPT_STATE, size, &rv);
     if (!at) {
         return rv;
     }
-    head = (const head_t *)(void *)at;
+    head = (head_t *)(void *)at;
+    fresh = is_new();
+    if (fresh) {
+        ch_seal_random(head, sizeof(*head));
+    }
     at += lines(sizeof(head_t));
     for (i = 0; i < CH_COUNT(parts); i++) {
         parts[i].open(at);
         at += lines(parts[i].size());
     }
-    ch_counter_start();
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    if (fresh && generation > 0) {
+        ch_bus_doubt(); /* children of before count elsewhere */
+    }
+    ch_fresh_spoil_all(); /* kept by other settings */
     return APR_SUCCESS;
+}
+
+static apr_status_t open_cache(server_rec *main_server)
+{
+    size_t bytes = cache_bytes(main_server);
+    char *memory = NULL;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (bytes) {
+        memory = segment(main_server, KEPT_CACHE, lines(ch_cache_size(bytes)),
+                         &rv);
+    }
+    if (rv == APR_SUCCESS) {
+        ch_cache_open(memory, bytes);
+    }
+    return rv;
+}
+
+apr_status_t ch_shared_open(server_rec *main_server)
+{
+    apr_status_t rv = open_state(main_server);
+
+    if (rv == APR_SUCCESS) {
+        rv = open_cache(main_server);
+    }
+    if (rv == APR_SUCCESS) {
+        ch_counter_start();
+    }
+    return rv;
 }

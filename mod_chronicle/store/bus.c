@@ -15,6 +15,7 @@
 #include "store/seat.h"
 
 #define RETRY_EVERY apr_time_from_sec(1)
+#define ANSWER_WITHIN apr_time_from_sec(3)
 #define HELLO_EVERY apr_time_from_sec(20)
 #define ECHO_WITHIN apr_time_from_sec(30) /* our own hello comes back */
 #define PEER_FOR apr_time_from_sec(60)    /* three hellos were missed */
@@ -67,6 +68,15 @@ static void put(apr_time_t *member, apr_time_t value)
     __atomic_store_n(member, value, __ATOMIC_SEQ_CST);
 }
 
+void ch_bus_doubt(void)
+{
+    int i;
+
+    for (i = 0; i < CH_BUS_SITES; i++) {
+        put(&room->lines[i].peer, apr_time_now());
+    }
+}
+
 int ch_bus_works(int site)
 {
     return room && site >= 0 && site < CH_BUS_SITES
@@ -87,6 +97,26 @@ static void log_peer(ch_bus_t *bus)
         bus->said_peer = 1;
         bus->conf.log(bus->conf.ctx, 'n', 1024,
                       "another server works on this database");
+    }
+}
+
+static int is_hello(const char *message)
+{
+    return message[0] == 'h' && message[1] == ' ';
+}
+
+static int is_own(const char *hello)
+{
+    return strcmp(hello + 2, server_id) == 0;
+}
+
+/* What another server writes is not announced: what was kept before we knew
+ * of it is not to come back once it is gone. */
+static void note_peer(int site)
+{
+    if (room && site >= 0 && site < CH_BUS_SITES) {
+        put(&room->lines[site].peer, apr_time_now());
+        ch_fresh_spoil_all();
     }
 }
 
@@ -116,9 +146,9 @@ void ch_bus_take(const ch_bus_conf_t *conf, const char *message)
     if (!*message || message[1] != ' ') {
         return;
     }
-    if (*message == 'h') {
-        if (room && strcmp(message + 2, server_id) != 0) {
-            put(&room->lines[conf->site].peer, apr_time_now());
+    if (is_hello(message)) {
+        if (!is_own(message)) {
+            note_peer(conf->site);
         }
         return;
     }
@@ -140,13 +170,63 @@ void ch_bus_take(const ch_bus_conf_t *conf, const char *message)
     }
 }
 
-static int run(ch_bus_t *bus, const char *text)
+/* --- statements ------------------------------------------------------- */
+
+/* Waits until libpq has a result; 0 when the connection broke or nothing
+ * comes. */
+static int await(const ch_bus_t *bus, apr_time_t until)
 {
-    PGresult *res = PQexec(bus->pg, text);
+    struct pollfd wait = { .fd = PQsocket(bus->pg), .events = POLLIN };
+
+    while (PQisBusy(bus->pg)) {
+        apr_time_t left = until - apr_time_now();
+
+        if (left <= 0
+            || (poll(&wait, 1, (int)apr_time_as_msec(left) + 1) > 0
+                && !PQconsumeInput(bus->pg))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Runs a statement as PQexec does, but not for ever; NULL when the connection
+ * is of no use any more. */
+static PGresult *ask(const ch_bus_t *bus, const char *text)
+{
+    apr_time_t until = apr_time_now() + ANSWER_WITHIN;
+    PGresult *last = NULL;
+    PGresult *res;
+
+    if (!PQsendQuery(bus->pg, text)) {
+        return NULL;
+    }
+    while (await(bus, until)) {
+        res = PQgetResult(bus->pg);
+        if (!res) {
+            return last;
+        }
+        PQclear(last);
+        last = res;
+    }
+    PQclear(last);
+    return NULL;
+}
+
+static int run(const ch_bus_t *bus, const char *text)
+{
+    PGresult *res = ask(bus, text);
     ExecStatusType status = PQresultStatus(res);
 
     PQclear(res);
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+static const char *reason(const ch_bus_t *bus)
+{
+    const char *text = PQerrorMessage(bus->pg);
+
+    return *text ? text : "no answer";
 }
 
 static int say_hello(ch_bus_t *bus)
@@ -159,33 +239,32 @@ static int say_hello(ch_bus_t *bus)
     return run(bus, text);
 }
 
-/* A server that we have not heard for long does not know of us either. */
-static void greet_newcomer(ch_bus_t *bus, const char *message,
-                           apr_time_t before)
+/* A server that we have not heard for long does not know of us either: its
+ * hello is answered at once. */
+static void hear(ch_bus_t *bus, const char *hello, apr_time_t before)
 {
-    if (*message != 'h') {
-        return;
-    }
-    if (strcmp(message + 2, server_id) == 0) {
+    if (is_own(hello)) {
         bus->echo = apr_time_now();
         return;
     }
     log_peer(bus);
     if (before + PEER_FOR <= apr_time_now()) {
-        say_hello(bus);
+        bus->hello = 0; /* due */
     }
 }
 
 static void take_all(ch_bus_t *bus)
 {
-    line_t *line = &room->lines[bus->conf.site];
+    const line_t *line = &room->lines[bus->conf.site];
     PGnotify *note;
 
     while ((note = PQnotifies(bus->pg)) != NULL) {
         apr_time_t before = get(&line->peer);
 
         ch_bus_take(&bus->conf, note->extra);
-        greet_newcomer(bus, note->extra, before);
+        if (is_hello(note->extra)) {
+            hear(bus, note->extra, before);
+        }
         PQfreemem(note);
     }
 }
@@ -221,33 +300,36 @@ static void lose(ch_bus_t *bus, const char *why)
     put(&room->lines[bus->conf.site].beat, 0);
     if (!bus->said_lost) {
         char text[MESSAGE_MAX * 2];
+        size_t len = strcspn(why, "\n");
 
         bus->said_lost = 1;
         apr_snprintf(text, sizeof(text),
                      "the database's announcements are lost (%.*s): changes "
                      "made by other servers act after up to %d seconds",
-                     MESSAGE_MAX, why, CH_SEAT_SECONDS);
-        text[strcspn(text, "\n")] = '\0';
+                     (int)(len < MESSAGE_MAX ? len : MESSAGE_MAX), why,
+                     CH_SEAT_SECONDS);
         bus->conf.log(bus->conf.ctx, 'w', 1023, text);
     }
     close_bus(bus);
 }
 
 /* Who else listens, at this moment. Shown for the same role at least. */
-static void look_for_peers(ch_bus_t *bus)
+static int look_for_peers(ch_bus_t *bus)
 {
     PGresult *res =
-        PQexec(bus->pg, "SELECT 1 FROM pg_stat_activity"
-                        " WHERE datname = current_database()"
-                        " AND application_name LIKE '" NAME_PREFIX "%'"
-                        " AND application_name"
-                        " <> current_setting('application_name') LIMIT 1");
+        ask(bus, "SELECT 1 FROM pg_stat_activity"
+                 " WHERE datname = current_database()"
+                 " AND application_name LIKE '" NAME_PREFIX "%'"
+                 " AND application_name"
+                 " <> current_setting('application_name') LIMIT 1");
+    int good = PQresultStatus(res) == PGRES_TUPLES_OK;
 
-    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res)) {
-        put(&room->lines[bus->conf.site].peer, apr_time_now());
+    if (good && PQntuples(res)) {
+        note_peer(bus->conf.site);
         log_peer(bus);
     }
     PQclear(res);
+    return good;
 }
 
 static void ignore_notice(void *unused, const char *text)
@@ -268,15 +350,15 @@ static void connect_bus(ch_bus_t *bus)
     apr_snprintf(name, sizeof(name), "%s%s", NAME_PREFIX, server_id);
     bus->pg = PQconnectdbParams(keywords, values, 1);
     if (PQstatus(bus->pg) != CONNECTION_OK) {
-        lose(bus, PQerrorMessage(bus->pg));
+        lose(bus, reason(bus));
         return;
     }
     PQsetNoticeProcessor(bus->pg, ignore_notice, NULL);
-    if (!run(bus, "LISTEN chronicle") || !say_hello(bus)) {
-        lose(bus, PQerrorMessage(bus->pg));
+    if (!run(bus, "LISTEN chronicle") || !say_hello(bus)
+        || !look_for_peers(bus)) {
+        lose(bus, reason(bus));
         return;
     }
-    look_for_peers(bus);
     /* what was announced meanwhile was missed */
     ch_seat_drop_all();
     ch_fresh_spoil_all();
@@ -319,12 +401,12 @@ void ch_bus_wait(ch_bus_t *bus, int ms)
     wait.fd = PQsocket(bus->pg);
     if (poll(&wait, 1, bus->echo ? ms : ms / 10) > 0
         && !PQconsumeInput(bus->pg)) {
-        lose(bus, PQerrorMessage(bus->pg));
+        lose(bus, reason(bus));
         return;
     }
     take_all(bus);
     if (bus->hello + HELLO_EVERY < apr_time_now() && !say_hello(bus)) {
-        lose(bus, PQerrorMessage(bus->pg));
+        lose(bus, reason(bus));
         return;
     }
     judge(bus);

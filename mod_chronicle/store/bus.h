@@ -34,6 +34,10 @@ typedef struct {
 void ch_bus_open(void *memory, const unsigned char id[16]);
 size_t ch_bus_size(void);
 
+/* For a minute nobody is alone: an earlier generation of this server, with
+ * other memory, may still be at work. */
+void ch_bus_doubt(void);
+
 /* In the child that holds the bus; nothing is connected yet. The connection
  * ends with pool. */
 ch_bus_t *ch_bus_make(apr_pool_t *pool, const ch_bus_conf_t *conf);

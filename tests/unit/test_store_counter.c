@@ -120,6 +120,38 @@ START_TEST(kinds)
 }
 END_TEST
 
+START_TEST(jobs_and_caches)
+{
+    const ch_counters_t *all;
+
+    ch_counter_job(0, CH_JOB_COMPLETED); /* before open: nothing happens */
+    ch_counter_queue(1, 1);
+    ch_counter_cache(CH_CACHE_NOTES, 1);
+    open_counters();
+    all = ch_counter_read();
+    ch_counter_job(-1, CH_JOB_COMPLETED);
+    ck_assert_uint_eq(all->jobs[0][CH_JOB_COMPLETED], 0);
+    ch_counter_job(0, CH_JOB_COMPLETED);
+    ch_counter_job(CH_COUNTER_KINDS - 1, CH_JOB_RETURNED);
+    ch_counter_job(CH_COUNTER_KINDS - 1, CH_JOB_RETURNED);
+    ck_assert_uint_eq(all->jobs[0][CH_JOB_COMPLETED], 1);
+    ck_assert_uint_eq(all->jobs[0][CH_JOB_RETURNED], 0);
+    ck_assert_uint_eq(all->jobs[CH_COUNTER_KINDS - 1][CH_JOB_RETURNED], 2);
+    ch_counter_queue(7, 3);
+    ch_counter_queue(5, 4);
+    ck_assert_int_eq(all->jobs_queued, 5);
+    ck_assert_int_eq(all->jobs_failed, 4);
+    ck_assert_int_ge(all->jobs_counted,
+                     apr_time_now() - apr_time_from_sec(10));
+    ch_counter_cache(CH_CACHE_NOTES, 1);
+    ch_counter_cache(CH_CACHE_NOTES, 0);
+    ch_counter_cache(CH_CACHE_NOTES, 0);
+    ck_assert_uint_eq(all->cache_hits[CH_CACHE_NOTES], 1);
+    ck_assert_uint_eq(all->cache_misses[CH_CACHE_NOTES], 2);
+    ck_assert_uint_eq(all->cache_hits[CH_CACHE_NONE], 0);
+}
+END_TEST
+
 /* A child that died in the middle of a request is never shown as less than
  * none. */
 START_TEST(never_below_zero)
@@ -182,5 +214,6 @@ END_TEST
 
 CH_SUITE_MAIN("store/counter", CH_ONCE(before_open), CH_ONCE(a_request),
               CH_ONCE(statuses), CH_ONCE(routes_out_of_range),
-              CH_ONCE(buckets), CH_ONCE(kinds), CH_ONCE(never_below_zero),
-              CH_ONCE(starts_the_clock), CH_ONCE(by_eight_threads))
+              CH_ONCE(buckets), CH_ONCE(kinds), CH_ONCE(jobs_and_caches),
+              CH_ONCE(never_below_zero), CH_ONCE(starts_the_clock),
+              CH_ONCE(by_eight_threads))
