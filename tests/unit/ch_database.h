@@ -27,6 +27,7 @@ static struct {
     int asked;          /* calls of open */
     int opened, closed; /* connections given out, taken back */
     int refuse;         /* open gives nothing */
+    int refuse_at;      /* nor does this call of it, 0 = all do */
 } database;
 
 /* --- past the code under test ---------------------------------------------
@@ -138,7 +139,7 @@ static inline void *ch_database_take(void *ctx, apr_pool_t *request,
 
     apr_thread_mutex_lock(database.mutex);
     database.asked++;
-    if (!database.refuse) {
+    if (!database.refuse && database.asked != database.refuse_at) {
         one = ch_database_pick();
         ck_assert_ptr_nonnull(one); /* the gate is there to prevent it */
         one->taken = 1;

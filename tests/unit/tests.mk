@@ -32,7 +32,12 @@ chronicle_unit_tests = \
 	tests/unit/test_store_apilog \
 	tests/unit/test_store_apilog_many \
 	tests/unit/test_base_words \
+	tests/unit/test_jobs_runner \
+	tests/unit/test_jobs_runner_loss \
+	tests/unit/test_store_bus \
+	tests/unit/test_store_bus_loss \
 	tests/unit/test_store_cache \
+	tests/unit/test_store_cache_many \
 	tests/unit/test_store_counter \
 	tests/unit/test_store_db \
 	tests/unit/test_store_db_batch \
