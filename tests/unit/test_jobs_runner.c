@@ -61,6 +61,34 @@ START_TEST(not_while_stopping)
 }
 END_TEST
 
+/* What somebody else looks at is not waited for. */
+START_TEST(locked_rows)
+{
+    const char *first, *second, *dead;
+    PGconn *pg;
+
+    prepare();
+    first = add("type, run_at", "'a', now() - interval '2 s'");
+    second = add("type, run_at", "'a', now() - interval '1 s'");
+    dead = add("type, status, attempts, locked_by, locked_until",
+               "'a', 'running', 1, 'dead', now() - interval '1 s'");
+    pg = ch_pg_connect(database.name);
+    PQclear(PQexec(pg, apr_psprintf(pool,
+                                    "BEGIN; SELECT * FROM jobs WHERE id IN "
+                                    "('%s', '%s') FOR UPDATE",
+                                    first, dead)));
+    work();
+    ck_assert_str_eq(state(first), QUEUED("0"));
+    ck_assert_str_eq(state(second), COMPLETED("1"));
+    ck_assert_str_eq(state(dead), "running 1 dead t f");
+    PQfinish(pg);
+    pass(5);
+    work();
+    ck_assert_str_eq(state(first), COMPLETED("1"));
+    ck_assert_str_eq(state(dead), COMPLETED("2"));
+}
+END_TEST
+
 #define MANY 200
 #define RUNNERS 4
 
@@ -353,7 +381,7 @@ START_TEST(made_once)
                                 "AND status = 'completed'"),
                          apr_itoa(pool, (int)i));
     }
-    ck_assert_str_eq(ch_sql("SELECT count(*) FROM jobs WHERE type = 'a'"),
+    ck_assert_str_eq(ch_sql("SELECT attempts FROM jobs WHERE type = 'a'"),
                      "1");
 }
 END_TEST
@@ -376,8 +404,9 @@ START_TEST(the_queue_is_counted)
 END_TEST
 
 CH_POSTGRES_MAIN("jobs/runner", CH_ONCE(the_oldest_first), CH_ONCE(a_good_end),
-                 CH_ONCE(not_while_stopping), CH_ONCE(many_runners),
-                 CH_ONCE(again_and_again), CH_ONCE(for_good), CH_ONCE(one_try),
-                 CH_ONCE(what_it_says), CH_EACH(no_object, bad_payloads),
-                 CH_ONCE(too_deep), CH_ONCE(what_a_handler_gets),
-                 CH_ONCE(made_once), CH_ONCE(the_queue_is_counted))
+                 CH_ONCE(not_while_stopping), CH_ONCE(locked_rows),
+                 CH_ONCE(many_runners), CH_ONCE(again_and_again),
+                 CH_ONCE(for_good), CH_ONCE(one_try), CH_ONCE(what_it_says),
+                 CH_EACH(no_object, bad_payloads), CH_ONCE(too_deep),
+                 CH_ONCE(what_a_handler_gets), CH_ONCE(made_once),
+                 CH_ONCE(the_queue_is_counted))
