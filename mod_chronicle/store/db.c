@@ -284,13 +284,6 @@ static int may_repeat(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
     return 0;
 }
 
-/* Whether a write broke off without a word of the server's, which may still
- * do it. */
-static int is_in_doubt(const ch_sql_t *sql, ch_run_e run, const PGresult *res)
-{
-    return run == RUN_LOST && !sql->repeatable && !*ch_conn_state(res);
-}
-
 /* The transaction begins again on its connection, with nothing prepared. */
 static int begin_again(ch_db_t *db)
 {
@@ -346,7 +339,7 @@ static ch_err_t *run_alone(ch_db_t *db, const ch_sql_t *sql,
             ch_conn_forget(&conn);
         }
         if (tries == TRIES || !may_repeat(sql, run, *res)) {
-            db->in_doubt |= is_in_doubt(sql, run, *res);
+            db->in_doubt |= run == RUN_LOST && !sql->repeatable;
             err = error_of(db->pool, sql, *res, conn.pg);
             break;
         }

@@ -42,6 +42,7 @@ chronicle_unit_tests = \
 	tests/unit/test_store_db \
 	tests/unit/test_store_db_batch \
 	tests/unit/test_store_db_conn \
+	tests/unit/test_store_db_doubt \
 	tests/unit/test_store_db_retry \
 	tests/unit/test_store_fresh \
 	tests/unit/test_store_gate \
