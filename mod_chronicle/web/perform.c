@@ -120,6 +120,8 @@ static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
         ch_buf_puts(text, rq->match.param[i]);
         ch_buf_putc(text, '\0');
     }
+    ch_buf_puts(text, rq->match.rest ? rq->match.rest : "");
+    ch_buf_putc(text, '\0');
     ch_buf_puts(text, rq->args ? rq->args : "");
     ch_seal_sha256(text->data, text->len, key);
     return !text->overflow;

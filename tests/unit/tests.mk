@@ -59,6 +59,7 @@ chronicle_unit_tests = \
 	tests/unit/test_web_headers \
 	tests/unit/test_web_openapi \
 	tests/unit/test_web_perform \
+	tests/unit/test_web_perform_kept \
 	tests/unit/test_web_promtext \
 	tests/unit/test_web_query \
 	tests/unit/test_web_reply \
