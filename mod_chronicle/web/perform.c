@@ -114,8 +114,7 @@ static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
     ch_buf_add(text, version, sizeof(version));
     ch_buf_add(text, user, sizeof(user));
     ch_buf_add(text, rq->conf->cursor_key, sizeof(rq->conf->cursor_key));
-    ch_buf_puts(text, rq->route->path);
-    ch_buf_putc(text, ' ');
+    ch_buf_printf(text, "%d %s ", rq->conf->site, rq->route->path);
     for (i = 0; i < rq->match.param_count; i++) {
         ch_buf_puts(text, rq->match.param[i]);
         ch_buf_putc(text, '\0');

@@ -15,6 +15,13 @@
 
 #define SITE 3
 
+static inline void take(int site, const char *message)
+{
+    const ch_bus_conf_t conf = { .site = site };
+
+    ch_bus_take(&conf, message);
+}
+
 /* --- the clock ------------------------------------------------------------
  */
 

@@ -59,6 +59,11 @@ static inline void take_note(void *ctx, char level, int number,
     snprintf(told.text, sizeof(told.text), "%s", text);
 }
 
+static inline int number(const char *text)
+{
+    return (int)apr_atoi64(text);
+}
+
 /* What the handlers do; a test chooses. */
 static ch_job_fn_t *act;
 static int runs;
@@ -70,7 +75,9 @@ static inline ch_err_t *run(ch_job_t *job)
 
     __atomic_fetch_add(&runs, 1, __ATOMIC_SEQ_CST);
     if (text && strlen(order) + strlen(text) < sizeof(order)) {
-        strcat(order, text);
+        size_t len = strlen(order);
+
+        apr_cpystrn(order + len, text, sizeof(order) - len);
     }
     return act ? act(job) : NULL;
 }

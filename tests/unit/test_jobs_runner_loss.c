@@ -69,16 +69,16 @@ END_TEST
 
 static ch_err_t *beat_twice(ch_job_t *job)
 {
-    ck_assert_int_ge(atoi(see(job->id, LOCKED)), CH_JOB_LOCK_SECONDS - 5);
+    ck_assert_int_ge(number(see(job->id, LOCKED)), CH_JOB_LOCK_SECONDS - 5);
     ch_sql(SOON);
     ck_assert_ptr_null(ch_job_beat(job));
-    ck_assert_int_le(atoi(see(job->id, LOCKED)), 1); /* not so often */
+    ck_assert_int_le(number(see(job->id, LOCKED)), 1); /* not so often */
     pass(CH_JOB_BEAT_SECONDS);
     ck_assert_ptr_null(ch_job_beat(job));
-    ck_assert_int_ge(atoi(see(job->id, LOCKED)), CH_JOB_LOCK_SECONDS - 5);
+    ck_assert_int_ge(number(see(job->id, LOCKED)), CH_JOB_LOCK_SECONDS - 5);
     ch_sql(SOON);
     ck_assert_ptr_null(ch_job_beat(job));
-    ck_assert_int_le(atoi(see(job->id, LOCKED)), 1);
+    ck_assert_int_le(number(see(job->id, LOCKED)), 1);
     return NULL;
 }
 
@@ -209,7 +209,7 @@ START_TEST(given_back)
     second = add("type", "'a'");
     work();
     ck_assert_str_eq(state(first), QUEUED("2"));
-    ck_assert_int_le(atoi(see(first, "extract(epoch FROM now() - run_at)"
+    ck_assert_int_le(number(see(first, "extract(epoch FROM now() - run_at)"
                                      "::int")),
                      5);
     ck_assert_str_eq(state(second), QUEUED("0"));
@@ -376,7 +376,7 @@ START_TEST(the_nth_call_fails)
         failed = database.asked >= database.refuse_at;
         ck_assert_msg(strcmp(see(id, "status"), "completed") == 0,
                       "call %d: %s", n, state(id));
-        ck_assert_int_le(atoi(see(id, "attempts")), 2);
+        ck_assert_int_le(number(see(id, "attempts")), 2);
         ck_assert_int_eq(ch_busy(settings.db), 0);
         ck_assert_int_eq(told.errors, 0);
         database.refuse_at = 0;

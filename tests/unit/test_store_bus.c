@@ -9,9 +9,9 @@ START_TEST(before_open)
 {
     ck_assert_int_eq(ch_bus_works(0), 0);
     ck_assert_int_eq(ch_bus_alone(0), 0);
-    ch_bus_take(0, "h 00");
-    ch_bus_take(0, "s " SESSION);
-    ch_bus_take(0, "c " SESSION);
+    take(0, "h 00");
+    take(0, "s " SESSION);
+    take(0, "c " SESSION);
 }
 END_TEST
 
@@ -22,7 +22,7 @@ START_TEST(sites_that_are_none)
 
     open_server(1);
     for (i = 0; i < CH_COUNT(sites); i++) {
-        ch_bus_take(sites[i], "h 00");
+        take(sites[i], "h 00");
         ck_assert_int_eq(ch_bus_works(sites[i]), 0);
         ck_assert_int_eq(ch_bus_alone(sites[i]), 0);
     }
@@ -74,7 +74,7 @@ START_TEST(what_messages_do)
     take_seat();
     user = version_of(USER);
     nobody = version_of(NOBODY);
-    ch_bus_take(SITE, ch_check_copy(message, strlen(message) + 1));
+    take(SITE, ch_check_copy(message, strlen(message) + 1));
     ck_assert_int_eq(has_seat(), messages[_i].seat);
     ck_assert_int_eq(!is_spoiled(USER, user), messages[_i].user);
     ck_assert_int_eq(!is_spoiled(NOBODY, nobody), messages[_i].nobody);

@@ -1,6 +1,7 @@
 /* Tests of web/perform: answers that are kept, for whom and until when. The
  * cache and the versions are the real ones; the bus and the idempotency keys
  * are made up here. */
+#include "ch_idem_none.h"
 #include "ch_request.h"
 #include "ch_rows.h"
 
@@ -8,7 +9,6 @@
 #include "store/cache.h"
 #include "store/counter.h"
 #include "store/fresh.h"
-#include "store/idem.h"
 #include "web/reply.h"
 
 #define CACHE (8 * 1024 * 1024)
@@ -33,23 +33,6 @@ int ch_bus_alone(int site)
 int ch_db_in_doubt(const ch_db_t *db)
 {
     return in_doubt;
-}
-
-ch_err_t *ch_idem_begin(apr_pool_t *p, ch_db_t *db, const ch_idem_t *idem,
-                        ch_idem_answer_t *answer)
-{
-    memset(answer, 0, sizeof(*answer));
-    return NULL;
-}
-
-ch_err_t *ch_idem_end(apr_pool_t *p, ch_db_t *db, const ch_idem_t *idem,
-                      const ch_idem_answer_t *answer)
-{
-    return NULL;
-}
-
-void ch_idem_abandon(ch_db_t *db)
-{
 }
 
 /* --- routes ---------------------------------------------------------------
