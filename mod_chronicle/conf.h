@@ -81,6 +81,10 @@ struct ch_conf_t {
                * a database share it */
     int api_log_rate; /* rows per second, 0 = off */
 
+    const struct ch_smtp_t *smtp;         /* NULL = mail stays queued */
+    const struct ch_mailbox_t *mail_from; /* set where smtp is */
+    const char *mail_host; /* our name among mail servers; NULL = the host's */
+
     ch_rate_limit_t rate[CH_RATE__COUNT];
     char feature[CH_FEATURE__COUNT];
 

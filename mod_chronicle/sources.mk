@@ -19,6 +19,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/export_write.c \
 	mod_chronicle/api/files.c \
 	mod_chronicle/api/folders.c \
+	mod_chronicle/api/mail.c \
 	mod_chronicle/api/metrics.c \
 	mod_chronicle/api/note_versions.c \
 	mod_chronicle/api/notes.c \
@@ -43,10 +44,12 @@ chronicle_core_sources = \
 	mod_chronicle/base/clock.c \
 	mod_chronicle/base/err.c \
 	mod_chronicle/base/html.c \
+	mod_chronicle/base/idna.c \
 	mod_chronicle/base/json.c \
 	mod_chronicle/base/jsonw.c \
 	mod_chronicle/base/logline.c \
 	mod_chronicle/base/member.c \
+	mod_chronicle/base/mime.c \
 	mod_chronicle/base/page.c \
 	mod_chronicle/base/seal.c \
 	mod_chronicle/base/text.c \
@@ -57,6 +60,9 @@ chronicle_core_sources = \
 	mod_chronicle/blob/blob.c \
 	mod_chronicle/blob/blob_fs.c \
 	mod_chronicle/jobs/runner.c \
+	mod_chronicle/net/curl.c \
+	mod_chronicle/net/smtp.c \
+	mod_chronicle/net/smtp_url.c \
 	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
 	mod_chronicle/store/cache.c \
@@ -109,6 +115,7 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/io.c \
 	mod_chronicle/httpd/jsonlog.c \
 	mod_chronicle/httpd/logs.c \
+	mod_chronicle/httpd/mail_config.c \
 	mod_chronicle/httpd/redispool.c \
 	mod_chronicle/httpd/secret.c \
 	mod_chronicle/httpd/shared.c \
@@ -122,6 +129,7 @@ chronicle_headers = \
 	mod_chronicle/api/auth_mail.h \
 	mod_chronicle/api/export.h \
 	mod_chronicle/api/files.h \
+	mod_chronicle/api/mail.h \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/root.h \
 	mod_chronicle/api/upkeep.h \
@@ -140,10 +148,12 @@ chronicle_headers = \
 	mod_chronicle/base/codes.h \
 	mod_chronicle/base/err.h \
 	mod_chronicle/base/html.h \
+	mod_chronicle/base/idna.h \
 	mod_chronicle/base/json.h \
 	mod_chronicle/base/jsonw.h \
 	mod_chronicle/base/logline.h \
 	mod_chronicle/base/member.h \
+	mod_chronicle/base/mime.h \
 	mod_chronicle/base/page.h \
 	mod_chronicle/base/seal.h \
 	mod_chronicle/base/text.h \
@@ -158,6 +168,9 @@ chronicle_headers = \
 	mod_chronicle/httpd/jsonlog.h \
 	mod_chronicle/httpd/server.h \
 	mod_chronicle/jobs/job.h \
+	mod_chronicle/net/curl.h \
+	mod_chronicle/net/net.h \
+	mod_chronicle/net/smtp.h \
 	mod_chronicle/store/apilog.h \
 	mod_chronicle/store/bus.h \
 	mod_chronicle/store/cache.h \

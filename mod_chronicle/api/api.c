@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/export.h"
 #include "api/files.h"
+#include "api/mail.h"
 #include "api/upkeep.h"
 
 const ch_routes_t *const ch_api_tables[] = {
@@ -15,6 +16,7 @@ const ch_routes_t *const ch_api_tables[] = {
 const int ch_api_table_count = (int)CH_COUNT(ch_api_tables);
 
 const ch_job_kind_t ch_job_kinds[] = {
+    { .type = "mail", .run = ch_mail_send, .ready = ch_mail_ready },
     { .type = "trash_purge", .run = ch_upkeep_trash, .every = 86400 },
     { .type = "retention", .run = ch_upkeep_retention, .every = 3600 },
     { .type = "export", .run = ch_export_run, .ready = ch_files_ready },

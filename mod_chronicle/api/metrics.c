@@ -301,6 +301,51 @@ static void write_redis(ch_req_t *rq, ch_buf_t *buf)
     }
 }
 
+/* --- third parties ------------------------------------------------------- */
+
+static void write_upstream_requests(ch_buf_t *buf,
+                                    const ch_counters_t *counters)
+{
+    ch_prom_label_t labels[] = { { .name = "provider" },
+                                 { .name = "status" } };
+    const ch_prom_series_t series = {
+        .name = "chronicle_upstream_requests_total",
+        .labels = labels,
+        .count = (int)CH_COUNT(labels)
+    };
+    int i, status;
+
+    ch_prom_family(buf, series.name, "counter", "Requests to third parties");
+    for (i = 0; i < CH_UPSTREAM__COUNT; i++) {
+        labels[0].value = ch_upstream_names[i];
+        for (status = 0; status < CH_UPSTREAM_STATUS__COUNT; status++) {
+            labels[1].value = ch_upstream_statuses[status];
+            ch_prom_sample(
+                buf, &series,
+                (apr_int64_t)load(&counters->upstream[i].status[status]));
+        }
+    }
+}
+
+static void write_upstream_durations(ch_buf_t *buf,
+                                     const ch_counters_t *counters)
+{
+    ch_prom_label_t label = { .name = "provider" };
+    const ch_prom_series_t series = {
+        .name = "chronicle_upstream_duration_seconds",
+        .labels = &label,
+        .count = 1
+    };
+    int i;
+
+    ch_prom_family(buf, series.name, "histogram",
+                   "Time until a third party had answered");
+    for (i = 0; i < CH_UPSTREAM__COUNT; i++) {
+        label.value = ch_upstream_names[i];
+        write_histogram(buf, &series, &counters->upstream[i].duration);
+    }
+}
+
 /* --- parts that are not there yet ---------------------------------------- */
 
 /* Families whose samples come with the parts that count them. They are named
@@ -311,10 +356,6 @@ static void write_empty(ch_buf_t *buf)
         const char *name, *type, *help;
     } families[] = {
         { "chronicle_socketio_connections", "gauge", "Open sockets" },
-        { "chronicle_upstream_requests_total", "counter",
-          "Requests to third parties" },
-        { "chronicle_upstream_duration_seconds", "histogram",
-          "Time until a third party had answered" },
         { "chronicle_ai_tokens_total", "counter", "AI tokens used" },
     };
     size_t i;
@@ -364,6 +405,8 @@ ch_err_t *ch_metrics_show(ch_req_t *rq)
         write_caches(buf, counters);
         write_jobs(buf, counters);
         write_redis(rq, buf);
+        write_upstream_requests(buf, counters);
+        write_upstream_durations(buf, counters);
     }
     write_api_log(buf);
     write_single(buf, "chronicle_http_in_flight",

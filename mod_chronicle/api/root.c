@@ -333,15 +333,25 @@ typedef struct {
     found_t database, redis, storage;
 } state_t;
 
+/* Nobody waits here for a mail server: the last mails tell. */
+static const char *smtp_status(const ch_req_t *rq)
+{
+    return rq->conf->smtp
+               ? up_or_down(ch_counter_upstream_up(CH_UPSTREAM_SMTP))
+               : "disabled";
+}
+
 static void write_checks(ch_req_t *rq, ch_buf_t *buf, const state_t *state)
 {
-    static const char *const plain[] = { "smtp", "ai", "notion", "airtable" };
+    static const char *const plain[] = { "ai", "notion", "airtable" };
     size_t i;
 
     ch_member_open(buf, "checks");
     write_timed_check(buf, "database", &state->database);
     write_timed_check(buf, "redis", &state->redis);
     write_timed_check(buf, "storage", &state->storage);
+    write_check(buf, "smtp", smtp_status(rq));
+    ch_member_close(buf);
     for (i = 0; i < CH_COUNT(plain); i++) {
         write_check(buf, plain[i], "disabled");
         ch_member_close(buf);
@@ -372,9 +382,11 @@ static ch_err_t *show_detailed(ch_req_t *rq)
     const state_t state = { try_database(rq), try_redis(rq),
                             try_storage(rq) };
     int down = is_down(&state.database);
-    const char *status =
-        is_down(&state.redis) || is_down(&state.storage) ? "DEGRADED" : "OK";
-    ch_buf_t *buf = begin_document(rq, down ? "DOWN" : status);
+    int degraded = is_down(&state.redis) || is_down(&state.storage)
+                   || strcmp(smtp_status(rq), "down") == 0;
+    ch_buf_t *buf = begin_document(rq, down       ? "DOWN"
+                                       : degraded ? "DEGRADED"
+                                                  : "OK");
 
     write_age(buf);
     write_checks(rq, buf, &state);

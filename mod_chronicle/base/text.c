@@ -1,6 +1,7 @@
 /* Checks, counts and trims UTF-8 text; the only file that sees utf8proc. */
 #include "base/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -240,6 +241,32 @@ int ch_text_has_control(const char *text, size_t len, int allow_breaks)
     return 0;
 }
 
+char *ch_text_line(apr_pool_t *pool, const char *text, size_t len)
+{
+    static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
+    char *out = apr_palloc(pool, len * 3 + 1);
+    char *to = out;
+    size_t at = 0;
+
+    while (at < len) {
+        unsigned char c = (unsigned char)text[at];
+        size_t n = c < 0x80 ? 1
+                            : sequence((const unsigned char *)text + at,
+                                       len - at);
+
+        if (n == 1) {
+            *to++ = c < 0x20 || c == 0x7F ? ' ' : text[at];
+        }
+        else {
+            memcpy(to, n ? text + at : replacement, n ? n : 3);
+            to += n ? n : 3;
+        }
+        at += n ? n : 1;
+    }
+    *to = '\0';
+    return out;
+}
+
 char *ch_text_ascii_lower(apr_pool_t *pool, const char *text, size_t len)
 {
     char *out = apr_palloc(pool, len + 1);
@@ -278,6 +305,24 @@ char *ch_text_lower(apr_pool_t *pool, const char *text, size_t len)
     }
     out[used] = '\0';
     return (char *)out;
+}
+
+char *ch_text_fold(apr_pool_t *pool, const char *text, size_t len)
+{
+    utf8proc_uint8_t *made = NULL;
+    utf8proc_ssize_t size =
+        utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len,
+                     &made, (utf8proc_option_t)(UTF8PROC_STABLE |
+                                                UTF8PROC_COMPOSE |
+                                                UTF8PROC_COMPAT |
+                                                UTF8PROC_CASEFOLD |
+                                                UTF8PROC_IGNORE));
+    char *out = size < 0 ? NULL
+                         : apr_pstrmemdup(pool, (const char *)made,
+                                          (apr_size_t)size);
+
+    free(made);
+    return out;
 }
 
 /* White space or a control character anywhere, U+0080..U+009F included. */

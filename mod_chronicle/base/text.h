@@ -28,6 +28,9 @@ const char *ch_text_clean(apr_pool_t *pool, const char *text, size_t len);
 /* A pattern of LIKE for everything that holds text, in which no character
  * means anything but itself; NULL for NULL. */
 const char *ch_text_like(apr_pool_t *pool, const char *text);
+/* The text as one line of valid UTF-8, copied into pool: each control
+ * character is a space, each byte that is no UTF-8 is U+FFFD. */
+char *ch_text_line(apr_pool_t *pool, const char *text, size_t len);
 
 /* Bytes of the first `points` code points (all of it when shorter). */
 size_t ch_text_prefix(const char *text, size_t len, size_t points);
@@ -45,6 +48,11 @@ int ch_text_is_email(const char *text, size_t len);
 
 /* Lower case by Unicode simple case mapping (utf8proc), copied into pool. */
 char *ch_text_lower(apr_pool_t *pool, const char *text, size_t len);
+
+/* What names that differ by case or by the way their characters are written
+ * have in common (NFKC with case folding), copied into pool; NULL for text
+ * that is no UTF-8. */
+char *ch_text_fold(apr_pool_t *pool, const char *text, size_t len);
 
 /* An absolute http or https URL of at most 2048 bytes with a host, no white
  * space or control characters. */

@@ -79,7 +79,7 @@ ch_settings_t *ch_config_of(server_rec *server)
 
 /* --- what the environment gives --------------------------------------- */
 
-static const char *variable(apr_pool_t *pool, const char *name)
+const char *ch_config_variable(apr_pool_t *pool, const char *name)
 {
     char *value;
 
@@ -93,7 +93,7 @@ static const char *variable(apr_pool_t *pool, const char *name)
 static const char *text_from(apr_pool_t *pool, const char **member,
                              const char *name)
 {
-    const char *value = *member ? NULL : variable(pool, name);
+    const char *value = *member ? NULL : ch_config_variable(pool, name);
 
     return value ? ch_secret_read(pool, value, member) : NULL;
 }
@@ -165,7 +165,7 @@ static const char *from_environment(apr_pool_t *pool, ch_settings_t *settings)
 {
     const char *error, *value, *rate;
 
-    value = settings->jwt ? NULL : variable(pool, "JWT_SECRET");
+    value = settings->jwt ? NULL : ch_config_variable(pool, "JWT_SECRET");
     if (value) {
         error = ch_config_add_jwt(pool, &settings->jwt, value);
         if (error) {
@@ -184,11 +184,11 @@ static const char *from_environment(apr_pool_t *pool, ch_settings_t *settings)
     }
     if (!settings->origins) {
         split_origins(pool, &settings->origins,
-                      variable(pool, "ALLOWED_ORIGINS"));
+                      ch_config_variable(pool, "ALLOWED_ORIGINS"));
         split_origins(pool, &settings->origins,
-                      variable(pool, "FRONTEND_URL"));
+                      ch_config_variable(pool, "FRONTEND_URL"));
     }
-    rate = variable(pool, "RATE_LIMIT_MAX_REQUESTS");
+    rate = ch_config_variable(pool, "RATE_LIMIT_MAX_REQUESTS");
     if (rate && !settings->rate[CH_RATE_PROVGEN].seconds
         && apr_atoi64(rate) > 0) {
         settings->rate[CH_RATE_PROVGEN].limit = (int)apr_atoi64(rate);
@@ -396,6 +396,9 @@ int ch_config_finish(apr_pool_t *pool, server_rec *main_server)
         }
         if (!error) {
             error = what_dbd_lacks(main_server, server);
+        }
+        if (!error) {
+            error = ch_config_mail(pool, server, settings);
         }
         if (error) {
             ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, 0, server,

@@ -27,6 +27,8 @@
     TEXT(docs_dir)                                                            \
     TEXT(redis) /* a URL that was checked, or "off" */                        \
     TEXT(storage_dir)                                                         \
+    TEXT(smtp)                                                                \
+    TEXT(mail_from)                                                           \
     LIST(jwt)     /* of ch_secret_t */                                        \
     LIST(origins) /* of const char * */
 
@@ -103,6 +105,17 @@ const char *ch_config_dbd_params(apr_pool_t *pool, server_rec *main_server,
 /* Adds "kid:secret" to a list of ch_secret_t; an error text or NULL. */
 const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
                               const char *value);
+
+/* A variable of the environment; NULL when it is empty, too. */
+const char *ch_config_variable(apr_pool_t *pool, const char *name);
+
+/* The mail server of a URL, NULL for "off"; an error text or NULL. */
+const char *ch_config_smtp(apr_pool_t *pool, const char *text,
+                           const struct ch_smtp_t **out);
+
+/* Fills what conf has to know about mail; an error text or NULL. */
+const char *ch_config_mail(apr_pool_t *pool, server_rec *server,
+                           ch_settings_t *settings);
 
 /* A secret's value: itself, or what file:, env: or exec: lead to. Returns an
  * error text or NULL. The value is never logged. */

@@ -5,6 +5,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "base/mime.h"
 #include "base/text.h"
 #include "httpd/config.h"
 #include "httpd/jsonlog.h"
@@ -97,6 +98,29 @@ static const char *set_redis(cmd_parms *cmd, void *dir, const char *text)
         error = ch_config_redis(cmd->temp_pool, value, &url);
     }
     return error ? wrong(cmd, error) : set_text(cmd, dir, value);
+}
+
+static const char *set_smtp(cmd_parms *cmd, void *dir, const char *text)
+{
+    const struct ch_smtp_t *server;
+    const char *value;
+    const char *error = ch_secret_read(cmd->pool, text, &value);
+
+    if (!error) {
+        error = ch_config_smtp(cmd->temp_pool, value, &server);
+    }
+    return error ? wrong(cmd, error) : set_text(cmd, dir, value);
+}
+
+static const char *set_mailbox(cmd_parms *cmd, void *dir, const char *text)
+{
+    ch_mailbox_t box;
+
+    if (!ch_mime_mailbox(cmd->temp_pool, text, &box)) {
+        return wrong(cmd, "must be an address, or a name and an address as "
+                          "in \"Notes <notes@example.com>\"");
+    }
+    return set_text(cmd, dir, text);
 }
 
 #define SECRET_MIN 32
@@ -387,6 +411,10 @@ const command_rec ch_directives[] = {
                   "URL of a Redis, or off"),
     AP_INIT_TAKE2("ChronicleStorage", set_storage, NULL, SCOPE,
                   "fs and the directory in which files are kept"),
+    AP_INIT_TAKE1("ChronicleSmtp", set_smtp, AT(smtp), SCOPE,
+                  "URL of the mail server, or off"),
+    AP_INIT_TAKE1("ChronicleMailFrom", set_mailbox, AT(mail_from), SCOPE,
+                  "address, perhaps with a name, that mails come from"),
     AP_INIT_TAKE1("ChronicleDbWait", set_wait, AT(db_wait_ms), SCOPE,
                   "milliseconds that a request waits for a database "
                   "connection"),

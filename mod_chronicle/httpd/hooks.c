@@ -18,6 +18,7 @@
 #include "auth/proof.h"
 #include "httpd/jsonlog.h"
 #include "httpd/server.h"
+#include "net/net.h"
 
 
 #define HANDLER "chronicle"
@@ -116,6 +117,10 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
     ch_known_open(pchild);
     ch_email_open(pchild);
     ch_proof_open(pchild);
+    if (ch_net_open() != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
+                     "CH1081: libcurl does not start: no mail is sent");
+    }
     if (ch_password_init(pchild, 0, HASH_WAIT_MS) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      "CH1014: cannot open the gate of password hashes");

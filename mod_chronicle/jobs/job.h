@@ -19,6 +19,8 @@ typedef struct ch_runner_t ch_runner_t;
  * job. */
 struct ch_job_t {
     apr_pool_t *pool;
+    apr_pool_t *run; /* lives until its runner has nothing more to do: for
+                      * what one job after another can use */
     ch_db_t *db;
     const ch_conf_t *conf;
     const char *id;
@@ -58,6 +60,10 @@ ch_err_t *ch_job_beat(ch_job_t *job);
 /* A line about this job in the error log; level 'e', 'w', 'n', 'i'. */
 void ch_job_log(const ch_job_t *job, char level, int number,
                 const char *text);
+
+/* Whether the server stops, for a handler that waits for something: it ends
+ * its wait and calls ch_job_beat. */
+int ch_job_stopping(const ch_job_t *job);
 
 /* Text of the payload's member, NULL when it is not there. */
 const char *ch_job_text(const ch_job_t *job, const char *name);

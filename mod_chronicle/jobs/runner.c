@@ -60,6 +60,11 @@ void ch_job_log(const ch_job_t *job, char level, int number, const char *text)
                          text));
 }
 
+int ch_job_stopping(const ch_job_t *job)
+{
+    return stopping(job->runner);
+}
+
 ch_err_t *ch_job_beat(ch_job_t *job)
 {
     apr_time_t now = apr_time_now();
@@ -249,9 +254,12 @@ static ch_err_t *read_row(ch_job_t *job, const ch_rows_t *rows)
 }
 
 /* Runs one job that is due: 1, or 0 when there is none. */
-static int step(ch_runner_t *runner, apr_pool_t *pool)
+static int step(ch_runner_t *runner, apr_pool_t *run, apr_pool_t *pool)
 {
-    ch_job_t job = { .pool = pool, .conf = runner->conf, .runner = runner };
+    ch_job_t job = { .pool = pool,
+                     .run = run,
+                     .conf = runner->conf,
+                     .runner = runner };
     sql_job_claim_t in = { .worker = runner->name,
                            .seconds = CH_JOB_LOCK_SECONDS };
     ch_rows_t *rows;
@@ -329,17 +337,18 @@ static void do_chores(const ch_runner_t *runner, apr_pool_t *pool)
 /* A queue that never gets empty does not keep anybody from the chores. */
 void ch_runner_work(ch_runner_t *runner, apr_pool_t *pool)
 {
-    apr_pool_t *sub;
+    apr_pool_t *run, *sub;
     int more = 1;
 
-    apr_pool_create(&sub, pool);
+    apr_pool_create(&run, pool);
+    apr_pool_create(&sub, run);
     while (more && !stopping(runner)) {
         if (apr_time_now() >= runner->chores + CHORES_EVERY) {
             runner->chores = apr_time_now();
             do_chores(runner, sub);
         }
-        more = step(runner, sub);
+        more = step(runner, run, sub);
         apr_pool_clear(sub);
     }
-    apr_pool_destroy(sub);
+    apr_pool_destroy(run);
 }

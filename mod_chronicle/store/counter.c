@@ -24,6 +24,18 @@ const char *const ch_job_result_names[CH_JOB__COUNT] = {
     [CH_JOB_RETURNED] = "returned",
 };
 
+const char *const ch_upstream_names[CH_UPSTREAM__COUNT] = {
+#define X(name, text) [CH_UPSTREAM_##name] = text,
+    CH_UPSTREAMS(X)
+#undef X
+};
+
+const char *const ch_upstream_statuses[CH_UPSTREAM_STATUS__COUNT] = {
+    [CH_UPSTREAM_2XX] = "2xx",         [CH_UPSTREAM_3XX] = "3xx",
+    [CH_UPSTREAM_4XX] = "4xx",         [CH_UPSTREAM_5XX] = "5xx",
+    [CH_UPSTREAM_TIMEOUT] = "timeout", [CH_UPSTREAM_ERROR] = "error",
+};
+
 const char *const ch_cache_names[CH_CACHE__COUNT] = {
     [CH_CACHE_NONE] = "none",
     [CH_CACHE_NOTES] = "notes",
@@ -72,8 +84,13 @@ const ch_counters_t *ch_counter_read(void)
 
 void ch_counter_start(void)
 {
+    int i;
+
     if (counters) {
         counters->started = apr_time_now();
+        for (i = 0; i < CH_UPSTREAM__COUNT; i++) {
+            ch_counter_upstream_mark(i, 1);
+        }
     }
 }
 
@@ -172,4 +189,77 @@ void ch_counter_log_lost(void)
     if (counters) {
         add(&counters->logs_lost, 1);
     }
+}
+/* --- third parties ---------------------------------------------------- */
+
+#define REST_FIRST apr_time_from_sec(2)
+#define REST_MAX apr_time_from_sec(60)
+
+ch_upstream_status_e ch_counter_upstream_status(int code)
+{
+    switch (code / 100) {
+    case 2:
+        return CH_UPSTREAM_2XX;
+    case 3:
+        return CH_UPSTREAM_3XX;
+    case 4:
+        return CH_UPSTREAM_4XX;
+    case 5:
+        return CH_UPSTREAM_5XX;
+    default:
+        return CH_UPSTREAM_ERROR;
+    }
+}
+
+void ch_counter_upstream(ch_upstream_e upstream, ch_upstream_status_e status,
+                         apr_time_t took)
+{
+    if (counters) {
+        add(&counters->upstream[upstream].status[status], 1);
+        observe(&counters->upstream[upstream].duration, took);
+    }
+}
+
+void ch_counter_upstream_mark(ch_upstream_e upstream, int up)
+{
+    ch_upstream_counter_t *counter;
+
+    if (!counters) {
+        return;
+    }
+    counter = &counters->upstream[upstream];
+    if (up) {
+        __atomic_store_n(&counter->failures, 0, __ATOMIC_RELAXED);
+    }
+    else {
+        __atomic_store_n(&counter->failed, apr_time_now(), __ATOMIC_RELAXED);
+        add(&counter->failures, 1);
+    }
+}
+
+int ch_counter_upstream_up(ch_upstream_e upstream)
+{
+    return !counters
+           || !__atomic_load_n(&counters->upstream[upstream].failures,
+                               __ATOMIC_RELAXED);
+}
+
+apr_time_t ch_counter_upstream_rest(ch_upstream_e upstream)
+{
+    const ch_upstream_counter_t *counter;
+    apr_time_t rest = REST_FIRST, left;
+    apr_uint64_t failures;
+
+    if (ch_counter_upstream_up(upstream)) {
+        return 0;
+    }
+    counter = &counters->upstream[upstream];
+    failures = __atomic_load_n(&counter->failures, __ATOMIC_RELAXED);
+    for (; failures > 1 && rest < REST_MAX; failures--) {
+        rest *= 2;
+    }
+    rest = rest < REST_MAX ? rest : REST_MAX;
+    left = __atomic_load_n(&counter->failed, __ATOMIC_RELAXED) + rest
+           - apr_time_now();
+    return left > 0 && left <= rest ? left : 0;
 }

@@ -20,6 +20,26 @@ typedef enum {
     CH_JOB__COUNT
 } ch_job_result_e;
 
+/* Third parties, and how a request to one ended. */
+#define CH_UPSTREAMS(X) X(SMTP, "smtp")
+
+typedef enum {
+#define X(name, text) CH_UPSTREAM_##name,
+    CH_UPSTREAMS(X)
+#undef X
+    CH_UPSTREAM__COUNT
+} ch_upstream_e;
+
+typedef enum {
+    CH_UPSTREAM_2XX,
+    CH_UPSTREAM_3XX,
+    CH_UPSTREAM_4XX,
+    CH_UPSTREAM_5XX,
+    CH_UPSTREAM_TIMEOUT,
+    CH_UPSTREAM_ERROR, /* no answer at all: network, TLS */
+    CH_UPSTREAM_STATUS__COUNT
+} ch_upstream_status_e;
+
 /* Caches of answers (API.md 1.7). */
 typedef enum {
     CH_CACHE_NONE,
@@ -38,7 +58,15 @@ typedef struct {
 } ch_route_counter_t;
 
 typedef struct {
+    ch_histogram_t duration;
+    apr_uint64_t status[CH_UPSTREAM_STATUS__COUNT];
+    apr_uint64_t failures; /* in a row, up to now */
+    apr_time_t failed;     /* when, last */
+} ch_upstream_counter_t;
+
+typedef struct {
     ch_route_counter_t route[CH_COUNTER_ROUTES];
+    ch_upstream_counter_t upstream[CH_UPSTREAM__COUNT];
     ch_histogram_t statement;
     apr_uint64_t rate_limited[CH_COUNTER_KINDS];  /* by rate class */
     apr_uint64_t auth_failures[CH_COUNTER_KINDS]; /* by ch_auth_failure_e */
@@ -73,6 +101,8 @@ typedef enum {
 extern const char *const ch_auth_failure_names[CH_AUTH__COUNT];
 extern const char *const ch_security_names[CH_SECURITY__COUNT];
 extern const char *const ch_job_result_names[CH_JOB__COUNT];
+extern const char *const ch_upstream_names[CH_UPSTREAM__COUNT];
+extern const char *const ch_upstream_statuses[CH_UPSTREAM_STATUS__COUNT];
 extern const char *const ch_cache_names[CH_CACHE__COUNT];
 
 /* Upper bounds of the buckets in microseconds, and the statuses of the
@@ -99,6 +129,23 @@ void ch_counter_log_lost(void);
 void ch_counter_job(int kind, ch_job_result_e result);
 void ch_counter_queue(apr_int64_t queued, apr_int64_t failed);
 void ch_counter_cache(ch_cache_e cache, int hit);
+
+/* A request to a third party ended so. code: an HTTP or SMTP status. */
+ch_upstream_status_e ch_counter_upstream_status(int code);
+void ch_counter_upstream(ch_upstream_e upstream, ch_upstream_status_e status,
+                         apr_time_t took);
+
+/* Whether it does its work, by a try that tells. The server's start forgets
+ * what was known. */
+void ch_counter_upstream_mark(ch_upstream_e upstream, int up);
+
+/* 0: it did not at the last try that told. */
+int ch_counter_upstream_up(ch_upstream_e upstream);
+
+/* Microseconds for which it is better left alone: 2 seconds after the first
+ * failure, twice as long after each more in a row, at most a minute; 0 when
+ * it may be tried. */
+apr_time_t ch_counter_upstream_rest(ch_upstream_e upstream);
 
 /* Puts the clock of uptimeSeconds to now; called when the server starts. */
 void ch_counter_start(void);

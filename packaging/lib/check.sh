@@ -5,7 +5,8 @@
 readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1200 ASAN_LIMIT=2400
 
 # Beside what building needs. Another module's logins, which our API takes over.
-readonly TEST_PACKAGES="libapache2-mod-auth-openidc"
+# And a mail server.
+readonly TEST_PACKAGES="libapache2-mod-auth-openidc python3-aiosmtpd"
 
 PASSED=0
 FAILED=0

@@ -62,6 +62,9 @@ awk '
         else if ($3 == "store/db_conn.h" && from != "store") {
             wrong("connections are the store'\''s own")
         }
+        else if ($3 == "net/curl.h" && from != "net") {
+            wrong("the door to libcurl is for net/")
+        }
         else if (from == "web" && to == "store" && !(door in of_store)) {
             wrong("web/ may not see this of store/")
         }
@@ -85,7 +88,7 @@ cat >"$scratch/libraries" <<'END'
 ^libpq-events\.h$ store/db_conn.c
 ^semaphore\.h$ store/waiter.h
 ^grp\.h$ httpd/storage.c
-^curl\/ net/out.c
+^curl\/ net/curl.h
 ^hiredis\/ store/redis_conn.c
 ^wslay\/ realtime/ws.c
 ^git2\.h$ base/merge3.c
