@@ -62,6 +62,7 @@ chronicle_core_sources = \
 	mod_chronicle/jobs/runner.c \
 	mod_chronicle/net/curl.c \
 	mod_chronicle/net/smtp.c \
+	mod_chronicle/net/smtp_talk.c \
 	mod_chronicle/net/smtp_url.c \
 	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
@@ -171,6 +172,7 @@ chronicle_headers = \
 	mod_chronicle/net/curl.h \
 	mod_chronicle/net/net.h \
 	mod_chronicle/net/smtp.h \
+	mod_chronicle/net/smtp_talk.h \
 	mod_chronicle/store/apilog.h \
 	mod_chronicle/store/bus.h \
 	mod_chronicle/store/cache.h \

@@ -5,186 +5,112 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "base/text.h"
 #include "net/curl.h"
+#include "net/smtp_talk.h"
 
 #define CONNECT_MAX apr_time_from_sec(5)
-#define LEAVE_MAX apr_time_from_sec(2)  /* for QUIT, and after a stop */
+#define LEAVE_MAX apr_time_from_sec(2) /* for QUIT */
+#define STOP_MAX apr_time_from_msec(500) /* for an answer, when stopping */
 #define IDLE_MAX 15L                    /* seconds; then it is made anew */
 #define MESSAGES_MAX 100                /* over one connection */
 
-/* Where the conversation is: what was said last. */
-typedef enum {
-    AT_CONNECT,
-    AT_HELLO,
-    AT_STARTTLS,
-    AT_AUTH,
-    AT_MAIL,
-    AT_RCPT,
-    AT_DATA,
-    AT_BODY, /* the server asked for the message */
-    AT_OTHER
-} at_e;
-
-static const char *const at_names[] = {
-    [AT_CONNECT] = "connecting", [AT_HELLO] = "EHLO",
-    [AT_STARTTLS] = "STARTTLS",  [AT_AUTH] = "AUTH",
-    [AT_MAIL] = "MAIL",          [AT_RCPT] = "RCPT",
-    [AT_DATA] = "DATA",          [AT_BODY] = "message",
-    [AT_OTHER] = "NOOP",
-};
-
+/* One transfer. */
 typedef struct {
-    at_e at;
-    int reply;    /* to that; 0 = none yet */
-    int accepted; /* the message is the server's */
-    size_t sent;  /* bytes of it */
-    const ch_smtp_mail_t *mail;
+    const ch_smtp_mail_t *mail; /* NULL = none, a mere command */
     const ch_stop_t *stop;
+    size_t sent; /* bytes of the message */
     int stopped;
     int slow;            /* to connect */
     apr_time_t begun;    /* when we began */
-    apr_time_t stop_at;  /* when we heard of the stop */
+    apr_time_t sent_at;  /* when the whole message had been sent */
     apr_time_t leave_at; /* when nothing is waited for any more; 0 = not yet */
-    size_t text_len;
-    char text[CH_SMTP_TEXT_MAX]; /* of the reply */
-} talk_t;
+} transfer_t;
+
+#define SOCKETS_MAX 8 /* one, but for several addresses tried at once */
 
 struct ch_smtp_session_t {
     CURL *curl;
+    curl_socket_t sockets[SOCKETS_MAX]; /* that are open */
+    int socket_count;
     const ch_smtp_t *server;
-    int messages;   /* sent over the open connection; 0 = none is open */
-    int knows_utf8; /* said the server of the open connection */
-    talk_t talk;
+    int messages; /* sent over the open connection; 0 = none is open */
+    ch_smtp_talk_t talk;
+    transfer_t transfer;
     char error[CURL_ERROR_SIZE];
 };
 
 /* --- listening --------------------------------------------------------- */
 
-static void hear_command(ch_smtp_session_t *session, const char *data,
-                         size_t size)
-{
-    static const struct {
-        const char *verb;
-        at_e at;
-    } commands[] = {
-        { "EHLO ", AT_HELLO },        { "HELO ", AT_HELLO },
-        { "STARTTLS\r\n", AT_STARTTLS }, { "AUTH ", AT_AUTH },
-        { "MAIL FROM:", AT_MAIL },    { "RCPT TO:", AT_RCPT },
-        { "DATA\r\n", AT_DATA },      { "NOOP\r\n", AT_OTHER },
-        { "QUIT\r\n", AT_OTHER },
-    };
-    talk_t *talk = &session->talk;
-    size_t i;
-
-    if (talk->accepted) {
-        return; /* the rest is politeness */
-    }
-    for (i = 0; i < CH_COUNT(commands); i++) {
-        size_t len = strlen(commands[i].verb);
-
-        /* a QUIT after a refusal does not change what was refused */
-        if (size >= len && strncmp(data, commands[i].verb, len) == 0
-            && (commands[i].at != AT_OTHER || !talk->mail)) {
-            talk->at = commands[i].at;
-            talk->reply = 0;
-            talk->text_len = 0;
-            if (talk->at == AT_HELLO) {
-                session->knows_utf8 = 0;
-            }
-        }
-    }
-}
-
-static void keep_text(talk_t *talk, const char *line, size_t len)
-{
-    size_t room = sizeof(talk->text) - talk->text_len;
-
-    if (talk->text_len && room) {
-        talk->text[talk->text_len++] = ' ';
-        room--;
-    }
-    len = len < room ? len : room;
-    memcpy(talk->text + talk->text_len, line, len);
-    talk->text_len += len;
-}
-
-/* The last line of a reply. */
-static void hear_end(talk_t *talk, int code)
-{
-    talk->reply = code;
-    if (talk->at == AT_DATA && code == 354) {
-        talk->at = AT_BODY;
-        talk->reply = 0;
-        talk->text_len = 0;
-    }
-    else if (talk->at == AT_BODY && code / 100 == 2) {
-        talk->accepted = 1;
-        talk->leave_at = apr_time_now() + LEAVE_MAX;
-    }
-}
-
-static void hear_line(ch_smtp_session_t *session, const char *line,
-                      size_t len)
-{
-    talk_t *talk = &session->talk;
-
-    while (len && (line[len - 1] == '\r' || line[len - 1] == '\n')) {
-        len--;
-    }
-    if (talk->accepted || len < 3 || !apr_isdigit(line[0])
-        || !apr_isdigit(line[1]) || !apr_isdigit(line[2])) {
-        return;
-    }
-    if (talk->reply) { /* another reply to the same, as in a login */
-        talk->reply = 0;
-        talk->text_len = 0;
-    }
-    if (len > 4) {
-        keep_text(talk, line + 4, len - 4);
-        if (talk->at == AT_HELLO && len >= 12
-            && strncasecmp(line + 4, "SMTPUTF8", 8) == 0) {
-            session->knows_utf8 = 1;
-        }
-    }
-    if (len == 3 || line[3] != '-') {
-        hear_end(talk, (line[0] - '0') * 100 + (line[1] - '0') * 10
-                           + (line[2] - '0'));
-    }
-}
-
 static int listen_cb(CURL *curl, curl_infotype type, char *data, size_t size,
                      void *ctx)
 {
-    char *end;
+    ch_smtp_session_t *session = ctx;
 
     if (type == CURLINFO_HEADER_OUT) {
-        hear_command(ctx, data, size);
+        ch_smtp_talk_said(&session->talk, data, size);
     }
-    while (type == CURLINFO_HEADER_IN && size) {
-        end = memchr(data, '\n', size);
-        end = end ? end + 1 : data + size;
-        hear_line(ctx, data, (size_t)(end - data));
-        size -= (size_t)(end - data);
-        data = end;
+    else if (type == CURLINFO_HEADER_IN) {
+        ch_smtp_talk_heard(&session->talk, data, size);
     }
     return 0;
+}
+
+/* --- sockets ------------------------------------------------------------ */
+
+static int opened_cb(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    ch_smtp_session_t *session = ctx;
+
+    if (session->socket_count < SOCKETS_MAX) {
+        session->sockets[session->socket_count++] = fd;
+    }
+    return CURL_SOCKOPT_OK;
+}
+
+static int close_cb(void *ctx, curl_socket_t fd)
+{
+    ch_smtp_session_t *session = ctx;
+    int i;
+
+    for (i = 0; i < session->socket_count; i++) {
+        if (session->sockets[i] == fd) {
+            session->sockets[i] = session->sockets[--session->socket_count];
+        }
+    }
+    return close(fd);
+}
+
+/* Ends the conversation without a word. What the library would still say, and
+ * wait for minutes for an answer to, fails at once. */
+static void cut(const ch_smtp_session_t *session)
+{
+    int i;
+
+    for (i = 0; i < session->socket_count; i++) {
+        shutdown(session->sockets[i], SHUT_RDWR);
+    }
 }
 
 /* --- while it runs ------------------------------------------------------ */
 
 static size_t read_cb(char *to, size_t size, size_t count, void *ctx)
 {
-    talk_t *talk = ctx;
-    size_t left = talk->mail->data->len - talk->sent;
+    transfer_t *transfer = ctx;
+    const ch_buf_t *data = transfer->mail->data;
+    size_t left = data->len - transfer->sent;
     size_t n = left < size * count ? left : size * count;
 
-    memcpy(to, talk->mail->data->data + talk->sent, n);
-    talk->sent += n;
+    memcpy(to, data->data + transfer->sent, n);
+    transfer->sent += n;
+    if (n == left && !transfer->sent_at) {
+        transfer->sent_at = apr_time_now();
+    }
     return n;
 }
 
@@ -193,70 +119,59 @@ static size_t ignore_cb(char *data, size_t size, size_t count, void *ctx)
     return size * count;
 }
 
-static int is_asked_to_stop(const talk_t *talk)
+static int is_asked_to_stop(const ch_stop_t *stop)
 {
-    return talk->stop && talk->stop->asked
-           && talk->stop->asked(talk->stop->ctx);
+    return stop && stop->asked && stop->asked(stop->ctx);
 }
 
 static int connects_slowly(const ch_smtp_session_t *session, apr_time_t now)
 {
     curl_off_t connected = 0;
 
-    return session->talk.at == AT_CONNECT
-           && now > session->talk.begun + CONNECT_MAX
+    return session->talk.at == CH_SMTP_AT_CONNECT
+           && now > session->transfer.begun + CONNECT_MAX
            && curl_easy_getinfo(session->curl, CURLINFO_CONNECT_TIME_T,
                                 &connected)
                   == CURLE_OK
            && !connected;
 }
 
-/* Not 0: give up. A server that has the whole message gets a moment to say
- * that it took it, so that it is not sent twice. */
-static int watch_cb(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c,
-                    curl_off_t d)
+/* A server that has the whole message gets a moment to say that it took it,
+ * so that it is not sent twice. */
+static int is_enough(ch_smtp_session_t *session)
 {
-    ch_smtp_session_t *session = ctx;
-    talk_t *talk = &session->talk;
+    transfer_t *transfer = &session->transfer;
     apr_time_t now = apr_time_now();
 
-    if (talk->leave_at) {
-        return now > talk->leave_at;
+    if (session->talk.over && !transfer->leave_at) {
+        transfer->leave_at = now + LEAVE_MAX;
     }
-    if (is_asked_to_stop(talk)) {
-        talk->stop_at = talk->stop_at ? talk->stop_at : now;
-        talk->stopped = talk->at != AT_BODY
-                        || talk->sent < talk->mail->data->len
-                        || now > talk->stop_at + LEAVE_MAX;
+    if (transfer->leave_at) {
+        return now >= transfer->leave_at;
+    }
+    if (is_asked_to_stop(transfer->stop)) {
+        transfer->stopped =
+            !transfer->sent_at || now > transfer->sent_at + STOP_MAX;
 #if LIBCURL_VERSION_NUM >= 0x075700
         /* a name that is being looked up is not waited for, either */
         curl_easy_setopt(session->curl, CURLOPT_QUICK_EXIT, 1L);
 #endif
     }
-    talk->slow = connects_slowly(session, now);
-    return talk->stopped || talk->slow;
+    transfer->slow = connects_slowly(session, now);
+    return transfer->stopped || transfer->slow;
+}
+
+static int watch_cb(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c,
+                    curl_off_t d)
+{
+    if (!is_enough(ctx)) {
+        return 0;
+    }
+    cut(ctx);
+    return 1;
 }
 
 /* --- what became of it -------------------------------------------------- */
-
-/* The same message would be refused again. A login that is missing or wrong
- * is not the message's fault, and neither is a sender's address. */
-static int is_final(const talk_t *talk)
-{
-    if (talk->reply == 530 || talk->reply == 535 || talk->reply == 538) {
-        return 0;
-    }
-    return talk->at == AT_MAIL ? talk->reply == 552
-                               : talk->at >= AT_RCPT && talk->at <= AT_BODY
-                                     && talk->reply >= 500;
-}
-
-/* Whether the server itself does not do its work; a recipient that it does
- * not take now (greylisting, a full mailbox) tells nothing of others. */
-static int is_broken(const talk_t *talk)
-{
-    return talk->at != AT_RCPT || talk->reply < 400 || talk->reply == 421;
-}
 
 /* One line without the password, should the server repeat it. */
 static const char *in_public(apr_pool_t *pool, const ch_smtp_t *server,
@@ -282,16 +197,18 @@ static const char *in_public(apr_pool_t *pool, const ch_smtp_t *server,
 static const char *what_went_wrong(const ch_smtp_session_t *session,
                                    apr_pool_t *pool, CURLcode rc)
 {
-    const talk_t *talk = &session->talk;
-    const char *at = at_names[talk->at];
+    const ch_smtp_talk_t *talk = &session->talk;
+    const char *at = ch_smtp_at_names[talk->at];
 
     if (talk->reply >= 400) {
         /* what stands in a reply to a login is not for others */
         return apr_psprintf(pool, "%s: %d %.*s", at, talk->reply,
-                            talk->at == AT_AUTH ? 0 : (int)talk->text_len,
+                            talk->at == CH_SMTP_AT_AUTH
+                                ? 0
+                                : (int)talk->text_len,
                             talk->text);
     }
-    if (talk->slow) {
+    if (session->transfer.slow) {
         return apr_psprintf(pool, "%s: no connection within %d seconds", at,
                             (int)apr_time_sec(CONNECT_MAX));
     }
@@ -307,18 +224,20 @@ static const char *what_went_wrong(const ch_smtp_session_t *session,
 static void judge(const ch_smtp_session_t *session, apr_pool_t *pool,
                   CURLcode rc, ch_smtp_result_t *out)
 {
-    const talk_t *talk = &session->talk;
+    const ch_smtp_talk_t *talk = &session->talk;
+    const transfer_t *transfer = &session->transfer;
 
     out->reply = talk->reply;
     if (talk->accepted) {
         out->end = CH_SMTP_SENT;
         return;
     }
-    out->end = talk->stopped      ? CH_SMTP_STOPPED
-               : is_final(talk)   ? CH_SMTP_REFUSED
-                                  : CH_SMTP_RETRY;
-    out->timeout = talk->slow || rc == CURLE_OPERATION_TIMEDOUT;
-    out->broken = out->end == CH_SMTP_RETRY && is_broken(talk);
+    out->end = transfer->stopped             ? CH_SMTP_STOPPED
+               : ch_smtp_talk_is_final(talk) ? CH_SMTP_REFUSED
+                                             : CH_SMTP_RETRY;
+    out->timeout = transfer->slow || rc == CURLE_OPERATION_TIMEDOUT;
+    out->broken =
+        out->end == CH_SMTP_RETRY && ch_smtp_talk_is_broken(talk);
     out->text = in_public(pool, session->server,
                           what_went_wrong(session, pool, rc));
 }
@@ -328,12 +247,19 @@ static void judge(const ch_smtp_session_t *session, apr_pool_t *pool,
 static CURLcode perform(ch_smtp_session_t *session,
                         const ch_smtp_mail_t *mail, const ch_stop_t *stop)
 {
-    memset(&session->talk, 0, sizeof(session->talk));
-    session->talk.mail = mail;
-    session->talk.stop = stop;
-    session->talk.begun = apr_time_now();
+    CURLcode rc;
+
+    ch_smtp_talk_begin(&session->talk);
+    session->transfer = (transfer_t){ .mail = mail,
+                                      .stop = stop,
+                                      .begun = apr_time_now() };
     session->error[0] = '\0';
-    return curl_easy_perform(session->curl);
+    rc = curl_easy_perform(session->curl);
+    if (rc != CURLE_OK) {
+        cut(session); /* it may be kept although nobody knows what is next */
+        session->messages = 0;
+    }
+    return rc;
 }
 
 static void set_command(CURL *curl, const char *command)
@@ -368,10 +294,11 @@ static int is_reused(CURL *curl)
 /* A kept connection that the server has closed meanwhile is no failure. */
 static int was_stale(const ch_smtp_session_t *session, CURLcode rc)
 {
-    const talk_t *talk = &session->talk;
+    const ch_smtp_talk_t *talk = &session->talk;
 
-    return rc != CURLE_OK && rc != CURLE_OPERATION_TIMEDOUT && !talk->stopped
-           && (talk->at == AT_CONNECT || talk->at == AT_MAIL)
+    return rc != CURLE_OK && rc != CURLE_OPERATION_TIMEDOUT
+           && !session->transfer.stopped && !session->transfer.slow
+           && (talk->at == CH_SMTP_AT_CONNECT || talk->at == CH_SMTP_AT_MAIL)
            && (talk->reply == 0 || talk->reply == 421)
            && is_reused(session->curl);
 }
@@ -382,19 +309,22 @@ static void send_it(ch_smtp_session_t *session, apr_pool_t *pool,
 {
     struct curl_slist *to = curl_slist_append(
         NULL, apr_pstrcat(pool, "<", mail->to, ">", NULL));
+    int kept = session->messages > 0;
     int last = session->messages + 1 >= MESSAGES_MAX;
     CURLcode rc;
 
     set_message(session->curl, mail, pool, to);
     curl_easy_setopt(session->curl, CURLOPT_FORBID_REUSE, last ? 1L : 0L);
     rc = perform(session, mail, stop);
-    if (was_stale(session, rc)) {
+    if (kept && was_stale(session, rc)) {
         curl_easy_setopt(session->curl, CURLOPT_FRESH_CONNECT, 1L);
         rc = perform(session, mail, stop);
         curl_easy_setopt(session->curl, CURLOPT_FRESH_CONNECT, 0L);
     }
     judge(session, pool, rc, out);
-    session->messages = last || rc != CURLE_OK ? 0 : session->messages + 1;
+    if (rc == CURLE_OK) {
+        session->messages = last ? 0 : session->messages + 1;
+    }
     curl_easy_setopt(session->curl, CURLOPT_MAIL_RCPT, NULL);
     curl_slist_free_all(to);
 }
@@ -418,11 +348,11 @@ static int takes_utf8(ch_smtp_session_t *session, apr_pool_t *pool,
         return 0;
     }
     session->messages = session->messages ? session->messages : 1;
-    if (!session->knows_utf8) {
+    if (!session->talk.knows_utf8) {
         out->end = CH_SMTP_REFUSED;
         out->text = "the server takes no address beyond ASCII (SMTPUTF8)";
     }
-    return session->knows_utf8;
+    return session->talk.knows_utf8;
 }
 
 void ch_smtp_send(ch_smtp_session_t *session, apr_pool_t *pool,
@@ -457,10 +387,11 @@ static apr_status_t leave(void *data)
         set_command(curl, "NOOP");
         curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, no_socket);
-        memset(&session->talk, 0, sizeof(session->talk));
-        session->talk.leave_at = apr_time_now() + LEAVE_MAX;
+        session->transfer =
+            (transfer_t){ .leave_at = apr_time_now() + LEAVE_MAX };
         curl_easy_perform(curl);
     }
+    cut(session);
     return APR_SUCCESS;
 }
 
@@ -506,8 +437,12 @@ static void set_callbacks(ch_smtp_session_t *session)
     curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, listen_cb);
     curl_easy_setopt(curl, CURLOPT_DEBUGDATA, session);
     curl_easy_setopt(curl, CURLOPT_READFUNCTION, read_cb);
-    curl_easy_setopt(curl, CURLOPT_READDATA, &session->talk);
+    curl_easy_setopt(curl, CURLOPT_READDATA, &session->transfer);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ignore_cb);
+    curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, opened_cb);
+    curl_easy_setopt(curl, CURLOPT_SOCKOPTDATA, session);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_cb);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, session);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch_cb);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, session);
