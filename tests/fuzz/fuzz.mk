@@ -9,6 +9,8 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_html \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_jwt \
+	tests/fuzz/fuzz_mime \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_refresh \
+	tests/fuzz/fuzz_smtp_talk \
 	tests/fuzz/fuzz_trace

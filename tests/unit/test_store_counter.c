@@ -20,6 +20,10 @@ START_TEST(before_open)
     ch_counter_limited(1);
     ch_counter_auth_failure(CH_AUTH_BAD_TOKEN);
     ch_counter_security(CH_SECURITY_ORIGIN);
+    ch_counter_upstream(CH_UPSTREAM_SMTP, CH_UPSTREAM_2XX, 1);
+    ch_counter_upstream_mark(CH_UPSTREAM_SMTP, 0);
+    ck_assert_int_eq(ch_counter_upstream_rest(CH_UPSTREAM_SMTP), 0);
+    ck_assert_int_eq(ch_counter_upstream_up(CH_UPSTREAM_SMTP), 1);
     ch_counter_start();
     ck_assert_int_eq(ch_counter_in_flight(), 0);
     ck_assert_ptr_null(ch_counter_read());
@@ -152,6 +156,55 @@ START_TEST(jobs_and_caches)
 }
 END_TEST
 
+START_TEST(upstreams)
+{
+    const ch_upstream_counter_t *smtp;
+
+    open_counters();
+    smtp = &ch_counter_read()->upstream[CH_UPSTREAM_SMTP];
+    ck_assert_int_eq(ch_counter_upstream_status(250), CH_UPSTREAM_2XX);
+    ck_assert_int_eq(ch_counter_upstream_status(302), CH_UPSTREAM_3XX);
+    ck_assert_int_eq(ch_counter_upstream_status(451), CH_UPSTREAM_4XX);
+    ck_assert_int_eq(ch_counter_upstream_status(599), CH_UPSTREAM_5XX);
+    ck_assert_int_eq(ch_counter_upstream_status(0), CH_UPSTREAM_ERROR);
+    ck_assert_int_eq(ch_counter_upstream_status(100), CH_UPSTREAM_ERROR);
+    ck_assert_int_eq(ch_counter_upstream_status(-1), CH_UPSTREAM_ERROR);
+    ch_counter_upstream(CH_UPSTREAM_SMTP, CH_UPSTREAM_TIMEOUT, 1500);
+    ck_assert_uint_eq(smtp->status[CH_UPSTREAM_TIMEOUT], 1);
+    ck_assert_uint_eq(smtp->status[CH_UPSTREAM_2XX], 0);
+    ck_assert_uint_eq(smtp->duration.sum_usec, 1500);
+    ck_assert_str_eq(ch_upstream_names[CH_UPSTREAM_SMTP], "smtp");
+    ck_assert_str_eq(ch_upstream_statuses[CH_UPSTREAM_TIMEOUT], "timeout");
+}
+END_TEST
+
+/* Each failure in a row doubles the rest, up to a minute; one success, or a
+ * start of the server, ends it. */
+START_TEST(rests_after_failures)
+{
+    static const int seconds[] = { 2, 4, 8, 16, 32, 60, 60 };
+    apr_time_t rest;
+    size_t i;
+
+    open_counters();
+    ck_assert_int_eq(ch_counter_upstream_up(CH_UPSTREAM_SMTP), 1);
+    ck_assert_int_eq(ch_counter_upstream_rest(CH_UPSTREAM_SMTP), 0);
+    for (i = 0; i < CH_COUNT(seconds); i++) {
+        ch_counter_upstream_mark(CH_UPSTREAM_SMTP, 0);
+        rest = ch_counter_upstream_rest(CH_UPSTREAM_SMTP);
+        ck_assert_int_le(rest, apr_time_from_sec(seconds[i]));
+        ck_assert_int_gt(rest, apr_time_from_sec(seconds[i] - 1));
+        ck_assert_int_eq(ch_counter_upstream_up(CH_UPSTREAM_SMTP), 0);
+    }
+    ch_counter_upstream_mark(CH_UPSTREAM_SMTP, 1);
+    ck_assert_int_eq(ch_counter_upstream_rest(CH_UPSTREAM_SMTP), 0);
+    ck_assert_int_eq(ch_counter_upstream_up(CH_UPSTREAM_SMTP), 1);
+    ch_counter_upstream_mark(CH_UPSTREAM_SMTP, 0);
+    ch_counter_start();
+    ck_assert_int_eq(ch_counter_upstream_up(CH_UPSTREAM_SMTP), 1);
+}
+END_TEST
+
 /* A child that died in the middle of a request is never shown as less than
  * none. */
 START_TEST(never_below_zero)
@@ -215,5 +268,6 @@ END_TEST
 CH_SUITE_MAIN("store/counter", CH_ONCE(before_open), CH_ONCE(a_request),
               CH_ONCE(statuses), CH_ONCE(routes_out_of_range),
               CH_ONCE(buckets), CH_ONCE(kinds), CH_ONCE(jobs_and_caches),
+              CH_ONCE(upstreams), CH_ONCE(rests_after_failures),
               CH_ONCE(never_below_zero), CH_ONCE(starts_the_clock),
               CH_ONCE(by_eight_threads))

@@ -18,10 +18,12 @@ chronicle_unit_tests = \
 	tests/unit/test_base_clock \
 	tests/unit/test_base_err \
 	tests/unit/test_base_html \
+	tests/unit/test_base_idna \
 	tests/unit/test_base_json \
 	tests/unit/test_base_jsonw \
 	tests/unit/test_base_logline \
 	tests/unit/test_base_member \
+	tests/unit/test_base_mime \
 	tests/unit/test_base_page \
 	tests/unit/test_base_seal \
 	tests/unit/test_base_text \
@@ -29,6 +31,8 @@ chronicle_unit_tests = \
 	tests/unit/test_base_uuid \
 	tests/unit/test_base_zip \
 	tests/unit/test_blob_fs \
+	tests/unit/test_net_smtp_talk \
+	tests/unit/test_net_smtp_url \
 	tests/unit/test_store_apilog \
 	tests/unit/test_store_apilog_many \
 	tests/unit/test_base_words \
