@@ -146,7 +146,7 @@ static int is_plain(const char *text)
  * and so does what is too long for a line. */
 static void put_text(ch_buf_t *buf, const char *name, const char *value)
 {
-    const char *text = ch_text_line(buf->pool, value, strlen(value));
+    const char *text = ch_text_clean(buf->pool, value, strlen(value));
     size_t used = strlen(name) + 2;
 
     ch_buf_printf(buf, "%s: ", name);
@@ -188,7 +188,7 @@ static void put_mailbox(ch_buf_t *buf, const char *name,
                         const ch_mailbox_t *box)
 {
     const char *given = box->name ? box->name : "";
-    const char *text = ch_text_line(buf->pool, given, strlen(given));
+    const char *text = ch_text_clean(buf->pool, given, strlen(given));
     size_t used = strlen(name) + 2;
 
     ch_buf_printf(buf, "%s: ", name);

@@ -241,32 +241,6 @@ int ch_text_has_control(const char *text, size_t len, int allow_breaks)
     return 0;
 }
 
-char *ch_text_line(apr_pool_t *pool, const char *text, size_t len)
-{
-    static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
-    char *out = apr_palloc(pool, len * 3 + 1);
-    char *to = out;
-    size_t at = 0;
-
-    while (at < len) {
-        unsigned char c = (unsigned char)text[at];
-        size_t n = c < 0x80 ? 1
-                            : sequence((const unsigned char *)text + at,
-                                       len - at);
-
-        if (n == 1) {
-            *to++ = c < 0x20 || c == 0x7F ? ' ' : text[at];
-        }
-        else {
-            memcpy(to, n ? text + at : replacement, n ? n : 3);
-            to += n ? n : 3;
-        }
-        at += n ? n : 1;
-    }
-    *to = '\0';
-    return out;
-}
-
 char *ch_text_ascii_lower(apr_pool_t *pool, const char *text, size_t len)
 {
     char *out = apr_palloc(pool, len + 1);

@@ -28,10 +28,6 @@ const char *ch_text_clean(apr_pool_t *pool, const char *text, size_t len);
 /* A pattern of LIKE for everything that holds text, in which no character
  * means anything but itself; NULL for NULL. */
 const char *ch_text_like(apr_pool_t *pool, const char *text);
-/* The text as one line of valid UTF-8, copied into pool: each control
- * character is a space, each byte that is no UTF-8 is U+FFFD. */
-char *ch_text_line(apr_pool_t *pool, const char *text, size_t len);
-
 /* Bytes of the first `points` code points (all of it when shorter). */
 size_t ch_text_prefix(const char *text, size_t len, size_t points);
 

@@ -125,9 +125,9 @@ const char *ch_config_redis(apr_pool_t *pool, const char *text,
 /* A URL of the parts that other programs take from the environment. */
 static const char *redis_parts(apr_pool_t *pool)
 {
-    const char *host = variable(pool, "REDIS_HOST");
-    const char *port = variable(pool, "REDIS_PORT");
-    const char *password = variable(pool, "REDIS_PASSWORD");
+    const char *host = ch_config_variable(pool, "REDIS_HOST");
+    const char *port = ch_config_variable(pool, "REDIS_PORT");
+    const char *password = ch_config_variable(pool, "REDIS_PASSWORD");
 
     if (!host) {
         return NULL;

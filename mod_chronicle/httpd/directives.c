@@ -444,6 +444,8 @@ static const struct {
     { { .take1 = set_path }, CH_SHOW_TEXT },
     { { .take1 = set_url }, CH_SHOW_TEXT },
     { { .take1 = set_redis }, CH_SHOW_TEXT }, /* but for its password */
+    { { .take1 = set_smtp }, CH_SHOW_TEXT },  /* likewise */
+    { { .take1 = set_mailbox }, CH_SHOW_TEXT },
     { { .take1 = set_email }, CH_SHOW_TEXT },
     { { .take1 = set_wait }, CH_SHOW_NUMBER },
     { { .take1 = set_workers }, CH_SHOW_NUMBER },

@@ -43,6 +43,7 @@ static const struct {
     { "ChronicleJobWorkers", "2", NULL },
     { "ChronicleJwtSecret", "none", "JWT_SECRET" },
     { "ChronicleLog", "none", NULL },
+    { "ChronicleMailFrom", "`noreply@` and the server's name", NULL },
     { "ChronicleMetricsToken", "none", NULL },
     { "ChroniclePublicUrl",
       "scheme and port of the connection, and "
@@ -56,6 +57,7 @@ static const struct {
     { "ChronicleTrustRemoteUser", "Off", NULL },
     { "ChronicleSessionSecret", "the value of ChronicleRefreshSecret",
       "SESSION_SECRET" },
+    { "ChronicleSmtp", "off", "SMTP_HOST" },
 };
 
 static const char *preset_of(const char *name)

@@ -18,8 +18,18 @@ const char *ch_config_smtp(apr_pool_t *pool, const char *text,
                                         : ch_smtp_parse(pool, text, out);
 }
 
+/* As a URL, for those who look at the settings. */
+static const char *shown(apr_pool_t *pool, const ch_smtp_t *server)
+{
+    return apr_psprintf(
+        pool, strchr(server->host, ':') ? "%s://%s[%s]:%d" : "%s://%s%s:%d",
+        server->tls == CH_SMTP_TLS_IMPLICIT ? "smtps" : "smtp",
+        server->user ? "login@" : "", server->host, server->port);
+}
+
 /* The variables that other programs know, too. */
-static const char *from_environment(apr_pool_t *pool, const ch_smtp_t **out)
+static const char *from_environment(apr_pool_t *pool, const char **text,
+                                    const ch_smtp_t **out)
 {
     ch_smtp_t parts = { .host = ch_config_variable(pool, "SMTP_HOST"),
                         .user = ch_config_variable(pool, "SMTP_USER"),
@@ -36,6 +46,9 @@ static const char *from_environment(apr_pool_t *pool, const ch_smtp_t **out)
         error = ch_smtp_from_parts(pool, &parts,
                                    ch_config_variable(pool, "SMTP_PORT"),
                                    out);
+    }
+    if (!error) {
+        *text = shown(pool, *out);
     }
     return error ? apr_pstrcat(pool, "SMTP_HOST, SMTP_PORT, SMTP_USER, "
                                      "SMTP_PASS: ",
@@ -86,7 +99,8 @@ const char *ch_config_mail(apr_pool_t *pool, server_rec *server,
     const char *error = settings->smtp
                             ? ch_config_smtp(pool, settings->smtp,
                                              &conf->smtp)
-                            : from_environment(pool, &conf->smtp);
+                            : from_environment(pool, &settings->smtp,
+                                               &conf->smtp);
 
     if (error || !conf->smtp) {
         return error;

@@ -114,6 +114,14 @@ static const char *redis(const view_t *view)
     return ch_redis_is_up(view->conf->redis) ? "up" : "down";
 }
 
+static const char *smtp(const view_t *view)
+{
+    if (!view->conf->smtp) {
+        return "off";
+    }
+    return ch_counter_upstream_up(CH_UPSTREAM_SMTP) ? "up" : "down";
+}
+
 static const char *limited(const view_t *view)
 {
     return sum(view, view->counters->rate_limited, CH_COUNTER_KINDS);
@@ -177,6 +185,7 @@ static const struct {
     { "Database connections in use, this child", "DbBusy", pool_busy },
     { "Database connections at most, this child", "DbMax", pool_max },
     { "Redis", "Redis", redis },
+    { "Mail server", "Smtp", smtp },
     { "Refused by a rate limit", "RateLimited", limited },
     { "Callers not accepted", "AuthFailures", auth_failures },
     { "Security events", "SecurityEvents", security_events },

@@ -179,19 +179,19 @@ static const char *in_public(apr_pool_t *pool, const ch_smtp_t *server,
 {
     const char *secret = server->password;
     size_t len = secret ? strlen(secret) : 0;
-    char *out = ch_text_line(pool, text, strlen(text));
-    char *at = out;
+    char *copy = apr_pstrdup(pool, text);
+    char *at = copy;
 
     while (len && (at = strstr(at, secret)) != NULL) {
         memset(at, '*', len);
+        at += len;
     }
-    at = out + (strlen(out) < CH_SMTP_TEXT_MAX ? strlen(out)
-                                               : CH_SMTP_TEXT_MAX);
-    while (*at && ((unsigned char)*at & 0xC0) == 0x80) {
-        at--;
+    text = ch_text_clean(pool, copy, strlen(copy));
+    len = strlen(text) < CH_SMTP_TEXT_MAX ? strlen(text) : CH_SMTP_TEXT_MAX;
+    while (((unsigned char)text[len] & 0xC0) == 0x80) {
+        len--; /* not in the middle of a character */
     }
-    *at = '\0';
-    return out;
+    return apr_pstrmemdup(pool, text, len);
 }
 
 static const char *what_went_wrong(const ch_smtp_session_t *session,

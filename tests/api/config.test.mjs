@@ -86,6 +86,23 @@ describe('configtest', () => {
     bad('ChroniclePublicUrl ftp://app.example.com'),
     bad('ChronicleAdminEmail nonsense'),
     bad('ChronicleRequireVerifiedEmail perhaps'),
+    ...[
+      'mail.example.com',
+      'http://mail.example.com',
+      'smtp://',
+      'smtp://user@mail.example.com',
+      'smtp://user:s3cret@mail.example.com:0',
+      'smtp://user:s3cret%zz@mail.example.com',
+      'smtp://mail.example.com?tls=maybe',
+      'smtps://mail.example.com?tls=none',
+      'smtp://mail.example.com?ca=/nonexistent',
+      'file:/nonexistent/smtp',
+      'env:CH_TEST_NO_SUCH_VARIABLE',
+      '',
+    ].map((words) => bad(`ChronicleSmtp "${words}"`)),
+    ...['nonsense', 'Notes notes@example.com', 'Notes <notes>', 'a@b.c, d@e.f', ''].map((words) =>
+      bad(`ChronicleMailFrom "${words}"`),
+    ),
     bad('ChronicleDbWait soon'),
     bad('ChronicleDbWait -1'),
     ...[
@@ -111,7 +128,7 @@ describe('configtest', () => {
       assert.ok(output.includes(name), output);
       assert.ok(output.includes(server.conf), `the file is not named: ${output}`);
       if (numbered) assert.match(output, new RegExp(`(line |:)${at}\\b`), output);
-      for (const secret of ['too-short', ...(lines.join('\n').match(/[0-9a-f]{48}/g) ?? [])])
+      for (const secret of ['too-short', 's3cret', ...(lines.join('\n').match(/[0-9a-f]{48}/g) ?? [])])
         assert.ok(!output.includes(secret), 'the secret is shown');
     });
   }
@@ -137,6 +154,67 @@ describe('configtest', () => {
       const { status, output } = test([...good, '<Directory "/tmp">', line, '</Directory>']);
       assert.notEqual(status, 0);
       assert.match(output, /Chronicle/);
+    }
+  });
+
+  /* The name of the test's own server is an address. */
+  const mail = (...lines) => {
+    const { status, output } = test([...DB, '<VirtualHost *:1>', ...lines, 'Chronicle On', JWT, REFRESH, '</VirtualHost>']);
+    return { status, output };
+  };
+
+  it('a server with a domain of its own needs no sender', () => {
+    assert.equal(mail('ServerName notes.example.com', 'ChronicleSmtp smtp://mail.example.com').status, 0);
+    for (const name of ['127.0.0.1', 'localhost']) {
+      const { status, output } = mail(`ServerName ${name}`, 'ChronicleSmtp smtp://mail.example.com');
+      assert.notEqual(status, 0, name);
+      assert.match(output, /ChronicleMailFrom is required/);
+      const whole = mail(`ServerName ${name}`, 'ChronicleSmtp smtp://mail.example.com', 'ChronicleMailFrom a@example.com');
+      assert.equal(whole.status, 0, whole.output);
+    }
+    assert.equal(mail('ServerName 127.0.0.1', 'ChronicleSmtp off').status, 0);
+  });
+
+  it('a password in the clear is warned of', () => {
+    const from = ['ServerName notes.example.com'];
+    const cases = [
+      ['smtp://user:s3cret@mail.example.com?tls=none', true],
+      ['smtp://user:s3cret@mail.example.com', false],
+      ['smtps://user:s3cret@mail.example.com', false],
+      ['smtp://user:s3cret@localhost?tls=none', false],
+      ['smtp://mail.example.com?tls=none', false],
+    ];
+    for (const [url, warned] of cases) {
+      const { status, output } = mail(...from, `ChronicleSmtp "${url}"`);
+      assert.equal(status, 0, output);
+      assert.equal(/CH1080: .*mail\.example\.com/.test(output), warned, output);
+      assert.ok(!output.includes('s3cret'));
+    }
+  });
+
+  it('the environment names the mail server', () => {
+    const withEnv = (env, ...lines) => {
+      server.env = env;
+      try {
+        return mail('ServerName notes.example.com', ...lines);
+      } finally {
+        server.env = {};
+      }
+    };
+    const host = { SMTP_HOST: 'mail.example.com' };
+    assert.equal(withEnv(host).status, 0);
+    assert.equal(withEnv({ ...host, SMTP_PORT: '465', SMTP_USER: 'user', SMTP_PASS: 's3cret' }).status, 0);
+    assert.equal(withEnv({ SMTP_PORT: 'nonsense' }).status, 0, 'there is no host');
+    const all = { ...host, SMTP_PORT: '465', SMTP_USER: 'user', SMTP_PASS: 's3cret' };
+    server.env = all;
+    const { output } = server.run('-t', '-D', 'DUMP_CHRONICLE');
+    server.env = {};
+    assert.match(output, /ChronicleSmtp +SMTP_HOST +smtps:\/\/\(set\)@mail\.example\.com:465\n/);
+    for (const bad of [{ SMTP_PORT: 'x' }, { SMTP_PORT: '0' }, { SMTP_USER: 'user' }, { SMTP_HOST: 'a b' }, { SMTP_USER: 'u', SMTP_PASS: 'file:/nonexistent' }]) {
+      const { status, output } = withEnv({ ...host, ...bad });
+      assert.notEqual(status, 0, JSON.stringify(bad));
+      assert.match(output, /SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASS: /);
+      assert.equal(withEnv({ ...host, ...bad }, 'ChronicleSmtp off').status, 0);
     }
   });
 

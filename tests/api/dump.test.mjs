@@ -41,6 +41,8 @@ it('each directive is shown, with where its value comes from', async () => {
       'ChronicleDbWait 250',
       'ChronicleCacheSize 3M',
       `ChronicleRedis redis://:${LONG}-8@127.0.0.1:6379/2`,
+      `ChronicleSmtp smtp://joe:${LONG}-9@localhost:25?tls=none`,
+      'ChronicleMailFrom "Notes <notes@example.com>"',
       'ChronicleJobWorkers 0',
       'ChronicleRateLimit api 7/60',
       'ChronicleRateLimit chat off',
@@ -71,6 +73,8 @@ it('each directive is shown, with where its value comes from', async () => {
   assert.deepEqual(only(all, 'ChronicleRequireVerifiedEmail'), [['On', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleCacheSize'), [['3M', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleRedis'), [['redis://(set)@127.0.0.1:6379/2', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleSmtp'), [['smtp://(set)@localhost:25?(set)', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleMailFrom'), [['Notes <notes@example.com>', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleJobWorkers'), [['0', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleAdminEmail'), [['none', 'default']]);
   assert.deepEqual(only(all, 'ChronicleAllowedOrigins'), [['https://a.example https://b.example', 'httpd.conf']]);

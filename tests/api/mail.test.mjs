@@ -116,7 +116,7 @@ serverSuite('mail', { directives: [() => `ChronicleSmtp smtp://127.0.0.1:${mail.
     test(`a subject makes no other header: ${JSON.stringify(evil)}`, async () => {
       const { got } = await sent({ subject: evil });
       assert.equal(got.header('Bcc'), undefined);
-      assert.equal(got.header('Subject'), evil.replace(/[\r\n\u0001]/g, ' ').replace(/ {2}/g, (two) => two));
+      assert.equal(got.header('Subject'), evil.replace(/[\r\n\u0001]/g, '?').replace('\u0085', '??'));
       assert.deepEqual(got.recipients.length, 1);
       assert.equal(got.text.replaceAll('\r\n', '\n'), 'A text\n');
     });

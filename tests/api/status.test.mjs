@@ -29,6 +29,7 @@ serverSuite(
         'DbBusy',
         'DbMax',
         'Redis',
+        'Smtp',
         'RateLimited',
         'AuthFailures',
         'SecurityEvents',
@@ -40,6 +41,7 @@ serverSuite(
       ]);
       assert.equal(before.Version, '2.0.0');
       assert.equal(before.Redis, 'off');
+      assert.equal(before.Smtp, 'off');
       await parallel(5, async () => fails(await s.anon.get('/folders'), 401, 'AUTHENTICATION_REQUIRED'));
       const login = () => s.anon.post('/auth/login', { email: 'nobody@example.com', password: 'wrong-password' });
       fails(await login(), 401, 'INVALID_CREDENTIALS');
