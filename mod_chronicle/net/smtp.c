@@ -350,6 +350,7 @@ static int takes_utf8(ch_smtp_session_t *session, apr_pool_t *pool,
     session->messages = session->messages ? session->messages : 1;
     if (!session->talk.knows_utf8) {
         out->end = CH_SMTP_REFUSED;
+        out->reply = session->talk.reply;
         out->text = "the server takes no address beyond ASCII (SMTPUTF8)";
     }
     return session->talk.knows_utf8;
