@@ -2,7 +2,7 @@
 # again under sanitizers; counts them all.
 
 # Hard limits, in seconds: a part that hangs is a part that fails.
-readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1200 ASAN_LIMIT=2400
+readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1800 ASAN_LIMIT=2400
 
 # Beside what building needs. Another module's logins, which our API takes over.
 # And a mail server.
