@@ -81,6 +81,7 @@ START_TEST(locked_rows)
     ck_assert_str_eq(state(first), QUEUED("0"));
     ck_assert_str_eq(state(second), COMPLETED("1"));
     ck_assert_str_eq(state(dead), "running 1 dead t f");
+    PQclear(PQexec(pg, "COMMIT")); /* PQfinish alone does not wait for it */
     PQfinish(pg);
     pass(5);
     work();
