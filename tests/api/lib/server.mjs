@@ -70,8 +70,8 @@ export class Server {
     const random = () => crypto.randomBytes(24).toString('hex');
     this.secrets = { jwt: random(), refresh: random(), ...options.secrets };
     this.expected = [/server reached MaxRequestWorkers/]; /* the tests open many connections */
-    /* The event MPM closes at TERM what its workers may be closing at that moment. */
-    this.expected.push(/AH03093: closing socket/);
+    /* At TERM the event MPM closes sockets that its workers may be putting aside at that moment. */
+    this.expected.push(/AH03093: process_socket/);
     /* The leak check at the end of each child takes its time. */
     if (patience > 1) this.expected.push(/AH00045: child process \d+ still did not exit/);
     this.clients = [];
