@@ -117,7 +117,8 @@ describe('A backend that is killed', () => {
     for (let round = 0; round < 2; round += 1) {
       await state.more(20);
       const theirs = "SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()";
-      const backend = await until(async () => (await s.sql(theirs))[0], 5000, 'a backend of the server');
+      const found = () => s.sql(theirs).then(([first]) => first, () => false);
+      const backend = await until(found, 20000, 'a backend of the server');
       process.kill(backend.pid, 'SIGKILL');
       await until(() => s.sql('SELECT 1').then(Boolean, () => false), 20000, 'PostgreSQL is back');
     }
