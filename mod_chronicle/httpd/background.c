@@ -93,13 +93,21 @@ static int take(lease_t *lease)
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+/* Ours alone: somebody else may have taken it, thinking that we were dead. */
+static void let_go(lease_t *lease)
+{
+    apr_uint32_t own = (apr_uint32_t)getpid();
+
+    __atomic_compare_exchange_n(&lease->pid, &own, 0, 0, __ATOMIC_SEQ_CST,
+                                __ATOMIC_SEQ_CST);
+}
+
 static void *APR_THREAD_FUNC run_role(apr_thread_t *thread, void *data)
 {
     role_t *role = data;
-    lease_t *lease = &leases[role - roles];
 
     role->play(role);
-    __atomic_store_n(&lease->pid, 0, __ATOMIC_SEQ_CST);
+    let_go(&leases[role - roles]);
     return NULL;
 }
 
@@ -118,7 +126,7 @@ static void look_after(role_t *role)
     if (apr_thread_create(&role->thread, NULL, run_role, role, role->pool)
         != APR_SUCCESS) {
         role->thread = NULL;
-        __atomic_store_n(&lease->pid, 0, __ATOMIC_SEQ_CST);
+        let_go(lease);
     }
 }
 
