@@ -46,6 +46,19 @@ function descendants(pid) {
 const LEVEL = /^\S+ \S+ \S+?:(\w+) \[pid \d+\]|^\[[^\]]+\] \[[\w-]+:(\w+)\]/;
 const CALM = new Set(['notice', 'info', 'debug', ...Array.from({ length: 8 }, (_, n) => `trace${n + 1}`)]);
 
+const CALM_STATES = new Set(['01', '03', '06', '0A']); /* established, being opened, TIME_WAIT, listening */
+
+/** How many connections to these ports of this machine are being closed right now. */
+function closing(ports) {
+  const local = new Set(ports.map((port) => port.toString(16).toUpperCase().padStart(4, '0')));
+  return fs
+    .readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, from, , state]) => from && local.has(from.split(':')[1]) && !CALM_STATES.has(state)).length;
+}
+
 const DEFAULTS = {
   mpm: 'event',
   children: 2,
@@ -282,10 +295,24 @@ export class Server {
     return newUser(this, fields);
   }
 
+  /**
+   * Waits until no worker is about to close a connection. At TERM the event MPM shuts the sockets of its workers,
+   * and a worker that frees one at that moment makes the child crash, with or without our module.
+   */
+  async calmDown() {
+    const ports = [this.port, this.tlsPort].filter((port) => typeof port === 'number');
+    for (let round = 0; round < 50; round += 1) {
+      await sleep(20);
+      if (!closing(ports)) break;
+    }
+    await sleep(20);
+  }
+
   async stop() {
     const problems = [];
     for (const client of this.clients) client.close();
     if (this.child && this.child.exitCode === null && this.child.signalCode === null) {
+      await this.calmDown();
       const children = this.processes();
       this.child.kill('SIGTERM');
       const done = await within(30000 * patience, this.exited);
