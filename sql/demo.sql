@@ -181,7 +181,7 @@ SELECT v.id::uuid, v.note::uuid, u.id, v.is_text, v.title, v.content,
 FROM demo_user u, demo_versions v JOIN demo_notes n ON n.id = v.note;
 
 UPDATE users
-SET change_seq = (SELECT max(change_seq) FROM demo_notes)
+SET change_seq = (SELECT max(change_seq) FROM demo_notes), changed_at = now()
 WHERE id IN (SELECT id FROM demo_user);
 
 DROP TABLE demo_versions, demo_notes, demo_user;

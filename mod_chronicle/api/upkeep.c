@@ -71,7 +71,7 @@ static ch_err_t *retain_files(ch_job_t *job)
 }
 
 /* As many rows as there are choices of `what` in the statement. */
-#define WHATS 9
+#define WHATS 11
 
 ch_err_t *ch_upkeep_retention(ch_job_t *job)
 {

@@ -26,8 +26,9 @@ folder AS (
 -- error 23505 users_email_key = EMAIL_TAKEN
 -- A new account with all that belongs to it.
 WITH u AS (
-    INSERT INTO users (id, email, password_hash, full_name, change_seq)
-    VALUES ($1, $2, $3, $4, 1) RETURNING *),
+    INSERT INTO users (id, email, password_hash, full_name, change_seq,
+                       changed_at)
+    VALUES ($1, $2, $3, $4, 1, now()) RETURNING *),
 {{account_parts}},
 verification AS (
     INSERT INTO email_verifications (id, user_id, token, expires_at)

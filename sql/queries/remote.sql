@@ -12,9 +12,9 @@ SELECT id, role, email_verified, is_active FROM users WHERE email = $1;
 -- provider vouches for the address. No row when somebody was faster.
 WITH u AS (
     INSERT INTO users (id, email, password_hash, email_verified, role,
-                       change_seq)
+                       change_seq, changed_at)
     VALUES ($1, $2, '!', true,
-            CASE WHEN $2 = $3 THEN 'admin' ELSE 'user' END, 1)
+            CASE WHEN $2 = $3 THEN 'admin' ELSE 'user' END, 1, now())
     ON CONFLICT (email) DO NOTHING RETURNING *),
 {{account_parts}},
 logged AS (

@@ -7,8 +7,8 @@ WHERE deleted_at < now() - interval '30 days' AND NOT purged
 ORDER BY deleted_at LIMIT $1;
 
 -- name: upkeep_over :count (fetch int)
--- variants: what = api_logs:api_logs|created_at~<~now()~-~interval~'30~days' idempotency:idempotency_keys|expires_at~<~now() verifications:email_verifications|expires_at~<~now()~-~interval~'7~days' resets:password_resets|expires_at~<~now()~-~interval~'7~days' expired:sessions|expires_at~<~now()~-~interval~'1~day' revoked:sessions|revoked_at~<~now()~-~interval~'1~day' completed:jobs|finished_at~<~now()~-~interval~'7~days'~AND~status~=~'completed' failed:jobs|finished_at~<~now()~-~interval~'30~days' events:security_events|created_at~<~now()~-~interval~'90~days'
--- Links that have run out stay a week, so that they are told apart from ones
+-- variants: what = api_logs:api_logs|created_at~<~now()~-~interval~'30~days' idempotency:idempotency_keys|expires_at~<~now() verifications:email_verifications|expires_at~<~now()~-~interval~'7~days' resets:password_resets|expires_at~<~now()~-~interval~'7~days' expired:sessions|expires_at~<~now()~-~interval~'1~day' revoked:sessions|revoked_at~<~now()~-~interval~'1~day' completed:jobs|finished_at~<~now()~-~interval~'7~days'~AND~status~=~'completed' failed:jobs|finished_at~<~now()~-~interval~'30~days' events:security_events|created_at~<~now()~-~interval~'90~days' syncs:sync_logs|created_at~<~now()~-~interval~'90~days' devices:sync_devices|greatest(last_pull_at,last_push_at)~<~now()~-~interval~'180~days'
+-- A device that is forgotten pulls from the start. Links that have run out stay a week, so that they are told apart from ones
 -- that never were.
 DELETE FROM {{what}} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {{what}} WHERE {{what.2}} LIMIT $1));
