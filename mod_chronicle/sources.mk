@@ -24,6 +24,9 @@ chronicle_core_sources = \
 	mod_chronicle/api/note_versions.c \
 	mod_chronicle/api/notes.c \
 	mod_chronicle/api/root.c \
+	mod_chronicle/api/sync.c \
+	mod_chronicle/api/sync_items.c \
+	mod_chronicle/api/sync_push.c \
 	mod_chronicle/api/upkeep.c \
 	mod_chronicle/api/user.c \
 	mod_chronicle/auth/basic.c \
@@ -71,6 +74,8 @@ chronicle_core_sources = \
 	mod_chronicle/store/db.c \
 	mod_chronicle/store/db_batch.c \
 	mod_chronicle/store/db_conn.c \
+	mod_chronicle/store/db_param.c \
+	mod_chronicle/store/db_pipe.c \
 	mod_chronicle/store/fresh.c \
 	mod_chronicle/store/gate.c \
 	mod_chronicle/store/idem.c \
@@ -88,6 +93,7 @@ chronicle_core_sources = \
 	mod_chronicle/web/bind.c \
 	mod_chronicle/web/cors.c \
 	mod_chronicle/web/download.c \
+	mod_chronicle/web/item.c \
 	mod_chronicle/web/openapi.c \
 	mod_chronicle/web/openapi_answer.c \
 	mod_chronicle/web/openapi_schema.c \
@@ -133,6 +139,7 @@ chronicle_headers = \
 	mod_chronicle/api/mail.h \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/root.h \
+	mod_chronicle/api/sync.h \
 	mod_chronicle/api/upkeep.h \
 	mod_chronicle/auth/auth.h \
 	mod_chronicle/auth/email.h \
@@ -180,6 +187,8 @@ chronicle_headers = \
 	mod_chronicle/store/db.h \
 	mod_chronicle/store/db_batch.h \
 	mod_chronicle/store/db_conn.h \
+	mod_chronicle/store/db_param.h \
+	mod_chronicle/store/db_pipe.h \
 	mod_chronicle/store/fresh.h \
 	mod_chronicle/store/gate.h \
 	mod_chronicle/store/idem.h \
@@ -195,6 +204,7 @@ chronicle_headers = \
 	mod_chronicle/web/bind.h \
 	mod_chronicle/web/download.h \
 	mod_chronicle/web/field.h \
+	mod_chronicle/web/item.h \
 	mod_chronicle/web/openapi.h \
 	mod_chronicle/web/openapi_answer.h \
 	mod_chronicle/web/openapi_schema.h \

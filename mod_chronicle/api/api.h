@@ -24,6 +24,7 @@ extern const ch_routes_t ch_account_routes;
 extern const ch_routes_t ch_folder_routes;
 extern const ch_routes_t ch_note_routes;
 extern const ch_routes_t ch_note_version_routes;
+extern const ch_routes_t ch_sync_routes;
 extern const ch_routes_t ch_admin_routes;
 extern const ch_routes_t ch_admin_log_routes;
 

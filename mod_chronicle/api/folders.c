@@ -50,27 +50,40 @@ static const ch_fields_t list_query = CH_FIELDS(list_query_t, query_rows);
 
 /* --- outputs ---------------------------------------------------------- */
 
+#define FOLDER_HEAD                                                           \
+    { .name = "id", .type = CH_T_UUID, .doc = "Id" },                         \
+    { .name = "name", .type = CH_T_STR, .doc = "Name" },                      \
+    { .name = "color", .type = CH_T_COLOR, .flags = CH_NULLABLE,              \
+      .doc = "#RRGGBB" },                                                     \
+    { .name = "icon", .type = CH_T_STR, .flags = CH_NULLABLE,                 \
+      .doc = "Name of an icon" },                                             \
+    { .name = "position", .type = CH_T_INT, .doc = "Place in the list" }
+
+#define FOLDER_TAIL                                                           \
+    { .name = "version", .type = CH_T_INT, .min = 1,                          \
+      .doc = "Counts changes" },                                              \
+    { .name = "createdAt", .type = CH_T_TIME, .column = "created_at",         \
+      .doc = "Made" },                                                        \
+    { .name = "updatedAt", .type = CH_T_TIME, .column = "updated_at",         \
+      .doc = "Last change" },                                                 \
+    { .name = "deletedAt", .type = CH_T_TIME, .column = "deleted_at",         \
+      .flags = CH_NULLABLE, .doc = "Put into the trash" }
+
 static const ch_field_t out_rows[] = {
-    { .name = "id", .type = CH_T_UUID, .doc = "Id" },
-    { .name = "name", .type = CH_T_STR, .doc = "Name" },
-    { .name = "color", .type = CH_T_COLOR, .flags = CH_NULLABLE,
-      .doc = "#RRGGBB" },
-    { .name = "icon", .type = CH_T_STR, .flags = CH_NULLABLE,
-      .doc = "Name of an icon" },
-    { .name = "position", .type = CH_T_INT, .doc = "Place in the list" },
+    FOLDER_HEAD,
     { .name = "noteCount", .type = CH_T_INT, .column = "note_count",
       .doc = "Live notes in it" },
-    { .name = "version", .type = CH_T_INT, .min = 1, .doc = "Counts changes" },
-    { .name = "createdAt", .type = CH_T_TIME, .column = "created_at",
-      .doc = "Made" },
-    { .name = "updatedAt", .type = CH_T_TIME, .column = "updated_at",
-      .doc = "Last change" },
-    { .name = "deletedAt", .type = CH_T_TIME, .column = "deleted_at",
-      .flags = CH_NULLABLE, .doc = "Put into the trash" },
+    FOLDER_TAIL,
 };
 
 const ch_fields_t ch_folder_out = {
     .name = "Folder", .rows = out_rows, .count = (int)CH_COUNT(out_rows),
+};
+
+static const ch_field_t sync_rows[] = { FOLDER_HEAD, FOLDER_TAIL };
+
+const ch_fields_t ch_sync_folder_out = {
+    .name = "SyncFolder", .rows = sync_rows, .count = (int)CH_COUNT(sync_rows),
 };
 
 static const ch_field_t deleted_rows[] = {

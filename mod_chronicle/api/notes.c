@@ -14,7 +14,6 @@
 #include "web/reply.h"
 
 #define HERE "/api/v1/notes"
-#define CONTENT_MAX 2097152 /* bytes */
 #define NEAR_ROWS 200 /* rows that are skipped whole, not by their ids */
 #define SORT_UPDATED 0 /* its place in sorts[] */
 
@@ -37,11 +36,12 @@ static const ch_field_t in_rows[] = {
     { .name = "title", CH_IN(note_in_t, title, CH_T_STR), .max = 500,
       .doc = "Empty: \"Untitled Note\"" },
     { .name = "content", CH_IN(note_in_t, content, CH_T_BYTES),
-      .flags = CH_NULLABLE, .max = CONTENT_MAX, .doc = "HTML, kept as it is" },
+      .flags = CH_NULLABLE, .max = CH_NOTE_CONTENT_MAX,
+      .doc = "HTML, kept as it is" },
     { .name = "folderId", CH_IN(note_in_t, folder_id, CH_T_UUID),
       .flags = CH_NULLABLE, .doc = "Absent: the default folder" },
     { .name = "tags", CH_IN(note_in_t, tags, CH_T_STRS), .flags = CH_UNIQUE,
-      .max = 50, .item_min = 1, .item_max = 50, .def = "[]",
+      .max = CH_NOTE_TAGS_MAX, .item_min = 1, .item_max = 50, .def = "[]",
       .doc = "Repeats are dropped" },
     { .name = "isPinned", CH_IN(note_in_t, is_pinned, CH_T_BOOL),
       .def = "false", .doc = "Pinned" },
@@ -151,14 +151,23 @@ static const ch_fields_t folder_ref = {
     .count = (int)CH_COUNT(folder_rows),
 };
 
-#define NOTE_HEAD                                                             \
+#define NOTE_ID                                                               \
     { .name = "id", .type = CH_T_UUID, .doc = "Id" },                         \
     { .name = "folderId", .type = CH_T_UUID, .column = "folder_id",           \
-      .flags = CH_NULLABLE, .doc = "Its folder, live or deleted" },           \
+      .flags = CH_NULLABLE, .doc = "Its folder, live or deleted" }
+
+#define NOTE_TITLE { .name = "title", .type = CH_T_STR, .doc = "Title" }
+
+#define NOTE_HEAD                                                             \
+    NOTE_ID,                                                                  \
     { .name = "folder", .type = CH_T_NEST, .nested = &folder_ref,             \
       .column = "folder_ref", .flags = CH_NULLABLE,                           \
       .doc = "Its folder while that is live" },                               \
-    { .name = "title", .type = CH_T_STR, .doc = "Title" }
+    NOTE_TITLE
+
+#define NOTE_CONTENT                                                          \
+    { .name = "content", .type = CH_T_TEXT, .flags = CH_NULLABLE,             \
+      .doc = "HTML as it was written; clients sanitise it" }
 
 #define NOTE_TAIL                                                             \
     { .name = "contentPlain", .type = CH_T_TEXT, .column = "content_plain",   \
@@ -184,15 +193,17 @@ static const ch_fields_t folder_ref = {
     { .name = "deletedAt", .type = CH_T_TIME, .column = "deleted_at",         \
       .flags = CH_NULLABLE, .doc = "Put into the trash" }
 
-static const ch_field_t note_rows[] = {
-    NOTE_HEAD,
-    { .name = "content", .type = CH_T_TEXT, .flags = CH_NULLABLE,
-      .doc = "HTML as it was written; clients sanitise it" },
-    NOTE_TAIL,
-};
+static const ch_field_t note_rows[] = { NOTE_HEAD, NOTE_CONTENT, NOTE_TAIL };
 
 const ch_fields_t ch_note_out = {
     .name = "Note", .rows = note_rows, .count = (int)CH_COUNT(note_rows),
+};
+
+static const ch_field_t sync_rows[] = { NOTE_ID, NOTE_TITLE, NOTE_CONTENT,
+                                        NOTE_TAIL };
+
+const ch_fields_t ch_sync_note_out = {
+    .name = "SyncNote", .rows = sync_rows, .count = (int)CH_COUNT(sync_rows),
 };
 
 static const ch_field_t item_rows[] = { NOTE_HEAD, NOTE_TAIL };
@@ -349,12 +360,11 @@ static ch_err_t *list_notes(ch_req_t *rq)
 
 static const char *title_of(const note_in_t *in)
 {
-    return in->title && *in->title ? in->title : "Untitled Note";
+    return in->title && *in->title ? in->title : CH_NOTE_UNTITLED;
 }
 
-/* The text of a note's HTML and its number of words. */
-static const char *plain_of(apr_pool_t *pool, const char *content,
-                            apr_int64_t *words)
+const char *ch_note_plain(apr_pool_t *pool, const char *content,
+                          apr_int64_t *words)
 {
     const char *plain = "";
     size_t len;
@@ -385,7 +395,7 @@ static ch_err_t *create_note(ch_req_t *rq)
     ch_rows_t *rows;
     ch_err_t *err;
 
-    row.plain = plain_of(rq->pool, in->content, &row.words);
+    row.plain = ch_note_plain(rq->pool, in->content, &row.words);
     err = sql_note_create(rq->db, &row, &rows);
     if (!err) {
         err = ch_reply_fault(rq, rows, CH_E_INTERNAL_ERROR);
@@ -419,7 +429,7 @@ ch_err_t *ch_note_write_text(ch_req_t *rq, sql_note_update_t *row,
     row->id = rq->match.param[0];
     row->match = rq->if_match;
     if (row->content_given) {
-        row->plain = plain_of(rq->pool, row->content, &words);
+        row->plain = ch_note_plain(rq->pool, row->content, &words);
         row->words = &words;
     }
     err = sql_note_update(rq->db, row, &rows);

@@ -9,6 +9,8 @@
 #include "store/counter.h"
 #include "store/db_batch.h"
 #include "store/db_conn.h"
+#include "store/db_param.h"
+#include "store/db_pipe.h"
 
 #define TRIES 3
 #define CAUSE_MAX 400 /* characters of Postgres' text that reach the log */
@@ -21,6 +23,7 @@ struct ch_db_t {
     int failed;     /* an inner one was rolled back */
     int done;       /* statements in it so far */
     int in_doubt;   /* a write was lost on its way */
+    apr_array_header_t *gathered; /* of ch_piped_t: to be sent together */
     apr_time_t elapsed;
     int statements;
 };
@@ -60,115 +63,6 @@ int ch_db_statements(const ch_db_t *db)
 int ch_db_in_doubt(const ch_db_t *db)
 {
     return db->in_doubt;
-}
-
-/* --- parameters ------------------------------------------------------- */
-
-static char *quote_element(char *to, const char *text)
-{
-    if (!text) {
-        memcpy(to, "NULL", 4);
-        return to + 4;
-    }
-    *to++ = '"';
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') {
-            *to++ = '\\';
-        }
-        *to++ = *text;
-    }
-    *to++ = '"';
-    return to;
-}
-
-static const char *texts_literal(apr_pool_t *pool,
-                                 const apr_array_header_t *texts)
-{
-    size_t size = 3;
-    char *literal, *to;
-    int i;
-
-    for (i = 0; i < texts->nelts; i++) {
-        const char *text = APR_ARRAY_IDX(texts, i, const char *);
-
-        size += text ? 2 * strlen(text) + 3 : sizeof("NULL,");
-    }
-    to = literal = apr_palloc(pool, size);
-    *to++ = '{';
-    for (i = 0; i < texts->nelts; i++) {
-        if (i) {
-            *to++ = ',';
-        }
-        to = quote_element(to, APR_ARRAY_IDX(texts, i, const char *));
-    }
-    *to++ = '}';
-    *to = '\0';
-    return literal;
-}
-
-static const char *ints_literal(apr_pool_t *pool,
-                                const apr_array_header_t *ints)
-{
-    size_t size = 3 + (size_t)ints->nelts * 21;
-    char *literal = apr_palloc(pool, size);
-    size_t at = 1;
-    int i;
-
-    literal[0] = '{';
-    for (i = 0; i < ints->nelts; i++) {
-        at += (size_t)apr_snprintf(literal + at, size - at,
-                                   "%s%" APR_INT64_T_FMT, i ? "," : "",
-                                   APR_ARRAY_IDX(ints, i, apr_int64_t));
-    }
-    literal[at] = '}';
-    literal[at + 1] = '\0';
-    return literal;
-}
-
-static const char *encode_one(apr_pool_t *pool, const ch_param_t *param)
-{
-    char *number;
-
-    if (param->null) {
-        return NULL;
-    }
-    switch (param->kind) {
-    case CH_PARAM_INT:
-        number = apr_palloc(pool, 24);
-        apr_snprintf(number, 24, "%" APR_INT64_T_FMT, param->number);
-        return number;
-    case CH_PARAM_BOOL:
-        return param->number ? "t" : "f";
-    case CH_PARAM_TEXTS:
-        return texts_literal(pool, param->data);
-    case CH_PARAM_INTS:
-        return ints_literal(pool, param->data);
-    case CH_PARAM_TEXT:
-    case CH_PARAM_BYTES:
-        break;
-    }
-    return param->data;
-}
-
-static ch_encoded_t encode(apr_pool_t *pool, const ch_sql_t *sql,
-                        const ch_param_t *params)
-{
-    size_t count = (size_t)sql->params;
-    ch_encoded_t out = {
-        .values = apr_pcalloc(pool, (count + 1) * sizeof(*out.values)),
-        .lengths = apr_pcalloc(pool, (count + 1) * sizeof(*out.lengths)),
-        .formats = apr_pcalloc(pool, (count + 1) * sizeof(*out.formats)),
-    };
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        out.values[i] = encode_one(pool, &params[i]);
-        if (params[i].kind == CH_PARAM_BYTES) {
-            out.lengths[i] = (int)params[i].len;
-            out.formats[i] = 1;
-        }
-    }
-    return out;
 }
 
 /* --- errors ----------------------------------------------------------- */
@@ -357,16 +251,35 @@ static apr_status_t clear_result(void *res)
     return APR_SUCCESS;
 }
 
+static void note_time(ch_db_t *db, apr_time_t start, int statements)
+{
+    apr_time_t took = apr_time_now() - start;
+
+    db->elapsed += took;
+    db->statements += statements;
+    ch_counter_statement(took);
+}
+
+/* For later: its rows are filled in when all are sent. */
+static ch_rows_t *gather(ch_db_t *db, const ch_sql_t *sql,
+                         const ch_param_t *params)
+{
+    ch_piped_t *piped = apr_array_push(db->gathered);
+
+    piped->sql = sql;
+    piped->in = ch_param_encode(db->pool, sql, params);
+    piped->rows = apr_pcalloc(db->pool, sizeof(*piped->rows));
+    return piped->rows;
+}
+
 static ch_err_t *run(ch_db_t *db, const ch_sql_t *sql,
                      const ch_param_t *params, PGresult **res)
 {
-    ch_encoded_t in = encode(db->pool, sql, params);
+    ch_encoded_t in = ch_param_encode(db->pool, sql, params);
     apr_time_t start = apr_time_now();
-    apr_time_t took;
-    ch_err_t *err;
+    ch_err_t *err = NULL;
 
     *res = NULL;
-    err = NULL;
     if (db->depth) {
         err = run_inside(db, sql, &in, res);
     }
@@ -381,26 +294,33 @@ static ch_err_t *run(ch_db_t *db, const ch_sql_t *sql,
         apr_pool_cleanup_register(db->pool, *res, clear_result,
                                   apr_pool_cleanup_null);
     }
-    took = apr_time_now() - start;
-    db->elapsed += took;
-    db->statements++;
-    ch_counter_statement(took);
+    note_time(db, start, 1);
     return err;
+}
+
+static void fill(ch_rows_t *rows, PGresult *res)
+{
+    rows->res = res;
+    rows->rows = PQntuples(res);
+    rows->columns = PQnfields(res);
 }
 
 ch_err_t *ch_db_query(ch_db_t *db, const ch_sql_t *sql,
                       const ch_param_t *params, ch_rows_t **out)
 {
     PGresult *res;
-    ch_err_t *err = run(db, sql, params, &res);
+    ch_err_t *err;
 
+    if (db->gathered) {
+        *out = gather(db, sql, params);
+        return NULL;
+    }
+    err = run(db, sql, params, &res);
     if (err) {
         return err;
     }
     *out = apr_palloc(db->pool, sizeof(**out));
-    (*out)->res = res;
-    (*out)->rows = PQntuples(res);
-    (*out)->columns = PQnfields(res);
+    fill(*out, res);
     return NULL;
 }
 
@@ -409,6 +329,10 @@ ch_err_t *ch_db_exec(ch_db_t *db, const ch_sql_t *sql,
 {
     PGresult *res;
 
+    if (db->gathered) {
+        gather(db, sql, params);
+        return NULL;
+    }
     return run(db, sql, params, &res);
 }
 
@@ -421,6 +345,89 @@ ch_err_t *ch_db_count(ch_db_t *db, const ch_sql_t *sql,
     if (!err) {
         *out = apr_atoi64(PQcmdTuples(res));
     }
+    return err;
+}
+
+/* --- together --------------------------------------------------------- */
+
+void ch_db_gather(ch_db_t *db)
+{
+    if (!db->depth) {
+        db->gathered = apr_array_make(db->pool, 4, sizeof(ch_piped_t));
+    }
+}
+
+static void drop_results(ch_piped_t *piped, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        PQclear(piped[i].res);
+        piped[i].res = NULL;
+    }
+}
+
+static int all_repeatable(const ch_piped_t *piped, int count)
+{
+    int i;
+
+    for (i = 0; i < count && piped[i].sql->repeatable; i++) {
+    }
+    return i == count;
+}
+
+/* As run_alone() does it with one. */
+static ch_err_t *send_once(ch_db_t *db, ch_piped_t *piped, int count,
+                           int *again)
+{
+    int reads = all_repeatable(piped, count);
+    ch_conn_t conn;
+    ch_err_t *err = ch_conn_take(db->pool, db->home, &conn);
+    ch_run_e run;
+    int bad;
+
+    *again = 0;
+    if (err) {
+        return err;
+    }
+    run = ch_pipe_run(&conn, piped, count, &bad);
+    if (run == RUN_UNPREPARED) {
+        ch_conn_forget(&conn);
+    }
+    if (run != RUN_DONE) {
+        *again = run == RUN_LOST
+                     ? reads
+                     : may_repeat(piped[bad].sql, run, piped[bad].res);
+        db->in_doubt |= run == RUN_LOST && !reads;
+        err = error_of(db->pool, piped[bad].sql, piped[bad].res, conn.pg);
+        drop_results(piped, count);
+    }
+    ch_conn_give(db->home, &conn);
+    return err;
+}
+
+ch_err_t *ch_db_send(ch_db_t *db)
+{
+    apr_array_header_t *gathered = db->gathered;
+    apr_time_t start = apr_time_now();
+    ch_piped_t *piped;
+    ch_err_t *err = NULL;
+    int i, again = 1, tries;
+
+    db->gathered = NULL;
+    if (!gathered || !gathered->nelts) {
+        return NULL;
+    }
+    piped = (ch_piped_t *)(void *)gathered->elts;
+    for (tries = 0; again && tries < TRIES; tries++) {
+        err = send_once(db, piped, gathered->nelts, &again);
+    }
+    for (i = 0; i < gathered->nelts && !err; i++) {
+        fill(piped[i].rows, piped[i].res);
+        apr_pool_cleanup_register(db->pool, piped[i].res, clear_result,
+                                  apr_pool_cleanup_null);
+    }
+    note_time(db, start, gathered->nelts);
     return err;
 }
 

@@ -106,6 +106,16 @@ void ch_db_rollback(ch_db_t *db);
 /* Rolls back whatever is open, however deep. */
 void ch_db_abandon(ch_db_t *db);
 
+/* Statements that go together: after ch_db_gather they are only noted, and
+ * ch_db_send sends them in one round trip and one transaction, in which each
+ * sees what those before it did and what others have committed by its turn.
+ * Their rows are there once ch_db_send gave NULL; the first that fails undoes
+ * all, and its error is given. Statements that count rows do not take part,
+ * nor any inside a transaction: those run at once, and there is nothing to
+ * send. */
+void ch_db_gather(ch_db_t *db);
+ch_err_t *ch_db_send(ch_db_t *db);
+
 /* What the generated functions call. Errors: the statement's own codes for
  * their SQLSTATEs, CONFLICT for other 23505, DATABASE_ERROR for everything
  * that may pass, INTERNAL_ERROR for what is a defect. */

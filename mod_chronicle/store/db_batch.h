@@ -3,15 +3,9 @@
 #define CH_STORE_DB_BATCH_H
 
 #include "store/db_conn.h"
+#include "store/db_param.h"
 
 typedef struct ch_batch_t ch_batch_t;
-
-/* What libpq is given. */
-typedef struct {
-    const char **values;
-    int *lengths;
-    int *formats;
-} ch_encoded_t;
 
 /* One per home, in pool; at most `leaders` round trips run at once. */
 ch_batch_t *ch_batch_make(apr_pool_t *pool, int leaders);

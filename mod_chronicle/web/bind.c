@@ -300,6 +300,14 @@ static void put_item(ch_bind_t *bind, const char *text, size_t len)
     }
 }
 
+static void count_fault(ch_bind_t *bind, int too_few)
+{
+    ch_bind_fault(bind, too_few ? CH_D_TOO_FEW : CH_D_TOO_MANY,
+                  "must have %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
+                  " elements",
+                  bind->row->min, bind->row->max);
+}
+
 static void put_items(ch_bind_t *bind, const ch_json_t *array)
 {
     const char *path = bind->path;
@@ -309,12 +317,7 @@ static void put_items(ch_bind_t *bind, const ch_json_t *array)
     list_member(bind);
     if ((apr_int64_t)count < bind->row->min
         || (apr_int64_t)count > bind->row->max) {
-        ch_bind_fault(bind, (apr_int64_t)count < bind->row->min
-                                ? CH_D_TOO_FEW
-                                : CH_D_TOO_MANY,
-                      "must have %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
-                      " elements",
-                      bind->row->min, bind->row->max);
+        count_fault(bind, (apr_int64_t)count < bind->row->min);
         return;
     }
     for (i = 0; i < count; i++) {
@@ -346,6 +349,19 @@ static void put_object(ch_bind_t *bind, const ch_json_t *value)
     *string_member(bind) = text;
 }
 
+/* A value that is looked into later. */
+static void put_value(ch_bind_t *bind, const ch_json_t *value)
+{
+    const ch_field_t *row = bind->row;
+    apr_int64_t count = (apr_int64_t)ch_json_size(value);
+
+    if (row->type == CH_T_JSON && (count < row->min || count > row->max)) {
+        count_fault(bind, count < row->min);
+        return;
+    }
+    *(const ch_json_t **)(void *)(bind->base + row->offset) = value;
+}
+
 /* --- doors ------------------------------------------------------------ */
 
 void ch_bind_null(ch_bind_t *bind)
@@ -374,6 +390,8 @@ void ch_bind_json(ch_bind_t *bind, const ch_json_t *value)
         [CH_T_BOOL] = { CH_JSON_BOOL, "true or false" },
         [CH_T_STRS] = { CH_JSON_ARRAY, "an array" },
         [CH_T_OBJECT] = { CH_JSON_OBJECT, "an object" },
+        [CH_T_JSON] = { CH_JSON_ARRAY, "an array" },
+        [CH_T_NEST] = { CH_JSON_OBJECT, "an object" },
     };
     ch_type_e type = bind->row->type;
     const char *text;
@@ -406,8 +424,11 @@ void ch_bind_json(ch_bind_t *bind, const ch_json_t *value)
     else if (type == CH_T_STRS) {
         put_items(bind, value);
     }
-    else {
+    else if (type == CH_T_OBJECT) {
         put_object(bind, value);
+    }
+    else {
+        put_value(bind, value);
     }
 }
 

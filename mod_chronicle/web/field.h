@@ -24,10 +24,13 @@ typedef enum {
     CH_T_STRS,   /* const apr_array_header_t * of const char *, each a STR of
                   * item_min..item_max; min..max elements */
     CH_T_OBJECT, /* const char *: any JSON object, compact text; max bytes */
+    CH_T_JSON,   /* const ch_json_t *: an array of min..max elements, which
+                  * the handler looks at. Of answers: JSON as Postgres writes
+                  * it, an array when `nested` says of what */
+    CH_T_NEST,   /* const ch_json_t *: an object, which the handler looks at.
+                  * Of answers: an object by a table of its own */
     /* of answers only */
     CH_T_NUMBER, /* a number as Postgres writes it */
-    CH_T_JSON,   /* JSON as Postgres writes it */
-    CH_T_NEST,   /* an object by a table of its own */
     CH_T_IP      /* an address */
 } ch_type_e;
 
@@ -62,7 +65,7 @@ typedef struct {
     int (*valid)(const char *text, size_t len); /* further test of a string */
     const char *pattern; /* what `valid` tests, for the documents */
     const char *column;           /* of answers: NULL = name */
-    const ch_fields_t *nested;    /* of answers */
+    const ch_fields_t *nested;    /* of JSON and NEST */
     const char *doc;
 } ch_field_t;
 

@@ -200,8 +200,10 @@ static void write_plain(ch_buf_t *buf, const ch_field_t *field, use_e use)
     case CH_T_OBJECT:
         write_type(buf, "object", nullable);
         break;
-    case CH_T_JSON:
     case CH_T_NEST:
+        write_type(buf, "object", nullable);
+        break;
+    case CH_T_JSON:
         break;
     default:
         write_string(buf, field, use);
@@ -294,7 +296,11 @@ static void write_nested(ch_buf_t *buf, ch_components_t *components,
                          const ch_field_t *field, use_e use)
 {
     if (field->type == CH_T_JSON) {
-        CH_BUF_LIT(buf, "{\"type\":\"array\",\"items\":");
+        CH_BUF_LIT(buf, "{\"type\":\"array\"");
+        if (field->max > 0) {
+            ch_member_int(buf, "maxItems", field->max);
+        }
+        ch_member(buf, "items");
         write_reference(buf, components, field->nested, use);
         ch_buf_putc(buf, '}');
     }

@@ -181,6 +181,7 @@ static ch_err_t *perform_write(ch_req_t *rq)
     ch_err_t *err;
 
     if (!rq->who || rq->route->feature != CH_FEATURE_NOTES
+        || (rq->route->flags & CH_READS)
         || !ch_uuid_bytes(rq->who->user_id, user)) {
         return perform(rq);
     }

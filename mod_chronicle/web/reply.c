@@ -502,6 +502,17 @@ static void set_error_headers(ch_req_t *rq, const ch_err_t *err, int status)
     }
 }
 
+void ch_reply_write_error(ch_buf_t *buf, const ch_err_t *err)
+{
+    CH_BUF_LIT(buf, "{\"code\":");
+    ch_jsonw_cstr(buf, ch_code_name(err->code));
+    CH_BUF_LIT(buf, ",\"message\":");
+    ch_jsonw_cstr(buf, err->message);
+    CH_BUF_LIT(buf, ",\"details\":[");
+    write_details(buf, err->details);
+    CH_BUF_LIT(buf, "]}");
+}
+
 void ch_reply_error(ch_req_t *rq, const ch_err_t *err)
 {
     int status = ch_code_status(err->code);
@@ -514,13 +525,9 @@ void ch_reply_error(ch_req_t *rq, const ch_err_t *err)
     rq->reply.status = status;
     rq->reply.code = err->code;
     rq->reply.body = buf;
-    CH_BUF_LIT(buf, "{\"success\":false,\"error\":{\"code\":");
-    ch_jsonw_cstr(buf, ch_code_name(err->code));
-    CH_BUF_LIT(buf, ",\"message\":");
-    ch_jsonw_cstr(buf, err->message);
-    CH_BUF_LIT(buf, ",\"details\":[");
-    write_details(buf, err->details);
-    CH_BUF_LIT(buf, "]},\"requestId\":");
+    CH_BUF_LIT(buf, "{\"success\":false,\"error\":");
+    ch_reply_write_error(buf, err);
+    CH_BUF_LIT(buf, ",\"requestId\":");
     ch_jsonw_cstr(buf, rq->request_id);
     CH_BUF_LIT(buf, ",\"timestamp\":");
     ch_jsonw_time(buf, apr_time_now());

@@ -82,6 +82,9 @@ ch_err_t *ch_reply_fault(ch_req_t *rq, const ch_rows_t *rows,
 ch_err_t *ch_reply_found(ch_req_t *rq, ch_err_t *err, const ch_rows_t *rows,
                          ch_code_e missing, const char *message);
 
+/* An error's code, message and details as a JSON object into buf. */
+void ch_reply_write_error(ch_buf_t *buf, const ch_err_t *err);
+
 /* Turns an error into the reply, logs its cause. Called in one place. */
 void ch_reply_error(ch_req_t *rq, const ch_err_t *err);
 

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "web/bind.h"
+#include "web/item.h"
 #include "web/query.h"
 #include "web/request.h"
 
@@ -79,13 +80,12 @@ static void check_param(ch_req_t *rq, int index)
 /* --- query ------------------------------------------------------------ */
 
 static const ch_field_t *find_row(const ch_fields_t *fields, const char *name,
-                                  unsigned skip_flags, int *index)
+                                  int *index)
 {
     int i;
 
     for (i = 0; fields && i < fields->count; i++) {
-        if (!(fields->rows[i].flags & skip_flags)
-            && strcmp(fields->rows[i].name, name) == 0) {
+        if (strcmp(fields->rows[i].name, name) == 0) {
             *index = i;
             return &fields->rows[i];
         }
@@ -98,7 +98,7 @@ static void check_pair(ch_req_t *rq, ch_bind_t *bind, const ch_pair_t *pair)
     const ch_field_t *row;
     int index = 0;
 
-    row = find_row(rq->route->query, pair->name, 0, &index);
+    row = find_row(rq->route->query, pair->name, &index);
     bind->row = row;
     bind->path = pair->name;
     if (!row) {
@@ -170,8 +170,8 @@ static void check_paging(ch_req_t *rq, const ch_fields_t *fields)
 {
     int page = -1, cursor = -1;
 
-    find_row(fields, "page", 0, &page);
-    find_row(fields, "cursor", 0, &cursor);
+    find_row(fields, "page", &page);
+    find_row(fields, "cursor", &cursor);
     if (page >= 0 && cursor >= 0 && (rq->query_given >> page & 1)
         && (rq->query_given >> cursor & 1)) {
         ch_err_fault(rq->pool, &rq->faults, CH_D_INVALID_VALUE, "cursor",
@@ -273,46 +273,19 @@ static void read_if_match(ch_req_t *rq)
 
 /* --- body ------------------------------------------------------------- */
 
-static void check_member(ch_req_t *rq, ch_bind_t *bind, const char *key,
-                         const ch_json_t *value)
-{
-    int updates = ch_route_updates(rq->route);
-    const ch_field_t *row;
-    int index = 0;
-
-    row = find_row(rq->route->body, key,
-                   updates ? CH_CREATE_ONLY : CH_UPDATE_ONLY, &index);
-    bind->row = row;
-    bind->path = key;
-    if (!row) {
-        ch_bind_fault(bind, CH_D_UNKNOWN_FIELD, "unknown field");
-        return;
-    }
-    rq->given |= UINT64_C(1) << index;
-    if (ch_json_type(value) != CH_JSON_NULL) {
-        ch_bind_json(bind, value);
-    }
-    else if (row->flags & CH_NULLABLE) {
-        rq->nulls |= UINT64_C(1) << index;
-        ch_bind_null(bind);
-    }
-    else {
-        ch_bind_fault(bind, CH_D_WRONG_TYPE, "must not be null");
-    }
-}
-
 static void check_body(ch_req_t *rq)
 {
     const ch_fields_t *fields = rq->route->body;
+    int updates = ch_route_updates(rq->route);
+    ch_item_t item = { .fields = fields,
+                       .skip = updates ? CH_CREATE_ONLY : CH_UPDATE_ONLY,
+                       .prefix = "" };
     ch_bind_t bind = { .pool = rq->pool, .faults = &rq->faults };
-    const ch_json_t *value;
-    const char *key;
-    void *iter = NULL;
 
     if (fields) {
         rq->body = apr_pcalloc(rq->pool, fields->size);
         bind.base = rq->body;
-        if (!ch_route_updates(rq->route)) {
+        if (!updates) {
             ch_bind_defaults(&bind, fields);
         }
     }
@@ -321,9 +294,14 @@ static void check_body(ch_req_t *rq)
                      "the body must be a JSON object");
         return;
     }
-    while (rq->json && ch_json_next(rq->json, &iter, &key, &value)) {
-        check_member(rq, &bind, key, value);
+    item.values = rq->body;
+    item.faults = rq->faults;
+    if (rq->json) {
+        ch_item_bind(rq->pool, rq->json, &item);
     }
+    rq->given = item.given;
+    rq->nulls = item.nulls;
+    rq->faults = item.faults;
     if (fields && fields->check) {
         fields->check(rq, rq->body, &rq->faults);
     }

@@ -16,8 +16,8 @@ UPDATE users u SET changed_at = greatest(
     (SELECT max(f.updated_at) FROM folders f WHERE f.user_id = u.id));
 
 -- ── devices ──────────────────────────────────────────────────────────────────
--- How far a device has come: it has everything up to change_seq, by pulling it
--- or having pushed it. Written by every pull and push, so no other column than
+-- How far a device has come: it has everything up to change_seq, which is of
+-- synced_at or later, by pulling it or having pushed it. Written by every pull and push, so no other column than
 -- those of the key is indexed, and rows leave room for their next version.
 
 CREATE TABLE sync_devices (
@@ -25,6 +25,7 @@ CREATE TABLE sync_devices (
         REFERENCES users (id) ON DELETE CASCADE,
     device_id    varchar(255) NOT NULL,
     change_seq   bigint       NOT NULL,
+    synced_at    timestamptz  NOT NULL,
     last_pull_at timestamptz,
     last_push_at timestamptz,
 
