@@ -52,6 +52,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/jsonw.c \
 	mod_chronicle/base/logline.c \
 	mod_chronicle/base/member.c \
+	mod_chronicle/base/merge3.c \
 	mod_chronicle/base/mime.c \
 	mod_chronicle/base/page.c \
 	mod_chronicle/base/seal.c \
@@ -161,6 +162,7 @@ chronicle_headers = \
 	mod_chronicle/base/jsonw.h \
 	mod_chronicle/base/logline.h \
 	mod_chronicle/base/member.h \
+	mod_chronicle/base/merge3.h \
 	mod_chronicle/base/mime.h \
 	mod_chronicle/base/page.h \
 	mod_chronicle/base/seal.h \

@@ -5,8 +5,8 @@
 readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1800 ASAN_LIMIT=2400
 
 # Beside what building needs. Another module's logins, which our API takes over.
-# And a mail server.
-readonly TEST_PACKAGES="libapache2-mod-auth-openidc python3-aiosmtpd"
+# A mail server. And git, whose merges ours are compared with.
+readonly TEST_PACKAGES="libapache2-mod-auth-openidc python3-aiosmtpd git"
 
 PASSED=0
 FAILED=0

@@ -9,6 +9,7 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_html \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_jwt \
+	tests/fuzz/fuzz_merge3 \
 	tests/fuzz/fuzz_mime \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_refresh \

@@ -23,6 +23,8 @@ chronicle_unit_tests = \
 	tests/unit/test_base_jsonw \
 	tests/unit/test_base_logline \
 	tests/unit/test_base_member \
+	tests/unit/test_base_merge3 \
+	tests/unit/test_base_merge3_git \
 	tests/unit/test_base_mime \
 	tests/unit/test_base_page \
 	tests/unit/test_base_seal \
