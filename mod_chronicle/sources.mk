@@ -25,8 +25,11 @@ chronicle_core_sources = \
 	mod_chronicle/api/notes.c \
 	mod_chronicle/api/root.c \
 	mod_chronicle/api/sync.c \
+	mod_chronicle/api/sync_answer.c \
 	mod_chronicle/api/sync_items.c \
+	mod_chronicle/api/sync_merge.c \
 	mod_chronicle/api/sync_push.c \
+	mod_chronicle/api/sync_resolve.c \
 	mod_chronicle/api/upkeep.c \
 	mod_chronicle/api/user.c \
 	mod_chronicle/auth/basic.c \
@@ -105,6 +108,7 @@ chronicle_core_sources = \
 	mod_chronicle/web/request.c \
 	mod_chronicle/web/route.c \
 	mod_chronicle/web/secure.c \
+	mod_chronicle/web/spill.c \
 	mod_chronicle/web/stages.c \
 	mod_chronicle/web/validate.c
 
@@ -141,6 +145,8 @@ chronicle_headers = \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/root.h \
 	mod_chronicle/api/sync.h \
+	mod_chronicle/api/sync_merge.h \
+	mod_chronicle/api/sync_push.h \
 	mod_chronicle/api/upkeep.h \
 	mod_chronicle/auth/auth.h \
 	mod_chronicle/auth/email.h \

@@ -260,6 +260,16 @@ static const ch_route_t routes[] = {
     { .method = CH_GET, .path = HERE "/status", CH_SYNC_ROUTE, .ok = 200,
       .query = &status_query, .out = &status_out, .handler = status,
       .summary = "How far the devices are, and what is open" },
+    { .method = CH_POST, .path = HERE "/resolve-conflict", CH_SYNC_ROUTE,
+      .ok = 200, .body = &ch_sync_resolve_in, .out = &ch_sync_resolve_out,
+      CH_ROUTE_CODES(CH_E_NOTE_NOT_FOUND, CH_E_FOLDER_NOT_FOUND,
+                     CH_E_CONFLICT_NOT_FOUND, CH_E_FOLDER_NAME_TAKEN),
+      .handler = ch_sync_resolve,
+      .summary = "Settle a conflict",
+      .doc = "server-wins keeps the object; client-wins writes the fields of "
+             "the client's version over it; manual writes resolvedData; merge "
+             "takes from both what changed since the version that the "
+             "client's is based on." },
 };
 
 const ch_routes_t ch_sync_routes = CH_ROUTES(routes);

@@ -11,11 +11,16 @@
 
 /* --- the two kinds of objects ----------------------------------------- */
 
+/* What both begin with. */
 typedef struct {
     const char *id;
     apr_int64_t base_version;
     const char *updated_at;
     const char *created_at;
+} ch_sync_head_t;
+
+typedef struct {
+    ch_sync_head_t head;
     const char *client_updated_at;
     const char *title;
     const char *content;
@@ -27,10 +32,7 @@ typedef struct {
 } ch_sync_note_t;
 
 typedef struct {
-    const char *id;
-    apr_int64_t base_version;
-    const char *updated_at;
-    const char *created_at;
+    ch_sync_head_t head;
     const char *name;
     const char *color;
     const char *icon;
@@ -78,5 +80,12 @@ int ch_sync_open_cursor(const ch_req_t *rq, const char *cursor,
 extern const ch_fields_t ch_sync_push_in;
 extern const ch_fields_t ch_sync_push_out;
 ch_err_t *ch_sync_push(ch_req_t *rq);
+
+extern const ch_fields_t ch_sync_resolve_in;
+extern const ch_fields_t ch_sync_resolve_out;
+ch_err_t *ch_sync_resolve(ch_req_t *rq);
+
+/* The error behind the column "fault" of the statements that push. */
+ch_err_t *ch_sync_fault(apr_pool_t *pool, const char *name);
 
 #endif

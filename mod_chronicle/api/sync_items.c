@@ -13,16 +13,16 @@
 
 /* Rows that say of what state an item speaks. */
 #define ITEM_HEAD(T)                                                          \
-    { .name = "id", CH_IN(T, id, CH_T_UUID),                                  \
+    { .name = "id", CH_IN(T, head.id, CH_T_UUID),                             \
       .flags = CH_REQUIRED | CH_CREATE_ONLY, .doc = "Id" },                   \
-    { .name = "baseVersion", CH_IN(T, base_version, CH_T_INT),                \
+    { .name = "baseVersion", CH_IN(T, head.base_version, CH_T_INT),           \
       .flags = CH_CREATE_ONLY, .max = VERSION_MAX,                            \
       .doc = "Version that the change is based on; absent or 0: new" },       \
-    { .name = "updatedAt", CH_IN(T, updated_at, CH_T_TIME),                   \
+    { .name = "updatedAt", CH_IN(T, head.updated_at, CH_T_TIME),              \
       .flags = CH_CREATE_ONLY,                                                \
       .doc = "updatedAt of what the change is based on, for clients that "    \
              "keep no version" },                                             \
-    { .name = "createdAt", CH_IN(T, created_at, CH_T_TIME),                   \
+    { .name = "createdAt", CH_IN(T, head.created_at, CH_T_TIME),              \
       .flags = CH_CREATE_ONLY,                                                \
       .doc = "Of new ones: when it was made, unless in the future" }
 

@@ -355,11 +355,15 @@ static apr_off_t add_body(request_rec *r, apr_bucket_brigade *brigade,
     if (!reply->body || !reply->body->len) {
         return 0;
     }
+    if (reply->spilled_size) {
+        apr_brigade_insert_file(brigade, reply->spilled, 0,
+                                reply->spilled_size, r->pool);
+    }
     APR_BRIGADE_INSERT_TAIL(
         brigade, apr_bucket_pool_create(reply->body->data, reply->body->len,
                                         r->pool,
                                         r->connection->bucket_alloc));
-    return (apr_off_t)reply->body->len;
+    return reply->spilled_size + (apr_off_t)reply->body->len;
 }
 
 /* Ranges are answered by us, or not at all: httpd's filter would take them of

@@ -50,6 +50,11 @@ ch_db_t *ch_db_make(apr_pool_t *pool, ch_db_home_t *home)
     return db;
 }
 
+ch_db_t *ch_db_fork(const ch_db_t *db, apr_pool_t *pool)
+{
+    return ch_db_make(pool, db->home);
+}
+
 apr_time_t ch_db_elapsed(const ch_db_t *db)
 {
     return db->elapsed;

@@ -88,6 +88,10 @@ int ch_db_home_schema(ch_db_home_t *home);
 /* A request's door to the database; closes what is open with pool. */
 ch_db_t *ch_db_make(apr_pool_t *pool, ch_db_home_t *home);
 
+/* Another door to the same database, outside any transaction of db, whose
+ * rows live with pool. */
+ch_db_t *ch_db_fork(const ch_db_t *db, apr_pool_t *pool);
+
 /* Microseconds spent in statements so far, and their number. */
 apr_time_t ch_db_elapsed(const ch_db_t *db);
 int ch_db_statements(const ch_db_t *db);

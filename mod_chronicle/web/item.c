@@ -128,10 +128,10 @@ static void write_value(ch_buf_t *buf, const ch_field_t *row,
     }
 }
 
-void ch_item_write(ch_buf_t *buf, const ch_item_t *item)
+void ch_item_write_members(ch_buf_t *buf, const ch_item_t *item)
 {
     const ch_fields_t *fields = item->fields;
-    char comma = '{';
+    int any = 0;
     int i;
 
     for (i = 0; i < fields->count; i++) {
@@ -140,8 +140,9 @@ void ch_item_write(ch_buf_t *buf, const ch_item_t *item)
         if (!(item->given >> i & 1)) {
             continue;
         }
-        ch_buf_putc(buf, comma);
-        comma = ',';
+        if (any++) {
+            ch_buf_putc(buf, ',');
+        }
         ch_jsonw_cstr(buf, row->name);
         ch_buf_putc(buf, ':');
         if (item->nulls >> i & 1) {
@@ -152,8 +153,11 @@ void ch_item_write(ch_buf_t *buf, const ch_item_t *item)
                         (const char *)item->values + row->offset);
         }
     }
-    if (comma == '{') {
-        ch_buf_putc(buf, '{');
-    }
+}
+
+void ch_item_write(ch_buf_t *buf, const ch_item_t *item)
+{
+    ch_buf_putc(buf, '{');
+    ch_item_write_members(buf, item);
     ch_buf_putc(buf, '}');
 }

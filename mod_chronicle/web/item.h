@@ -32,4 +32,7 @@ int ch_item_given(const ch_item_t *item, size_t offset);
  * in UTC with microseconds. Binding that again gives the same. */
 void ch_item_write(ch_buf_t *buf, const ch_item_t *item);
 
+/* The same without the braces. */
+void ch_item_write_members(ch_buf_t *buf, const ch_item_t *item);
+
 #endif

@@ -33,6 +33,11 @@ ch_err_t *ch_reply_created(ch_req_t *rq, const ch_rows_t *rows,
 ch_buf_t *ch_reply_begin(ch_req_t *rq, size_t size);
 ch_err_t *ch_reply_end(ch_req_t *rq, const char *message);
 
+/* Between the two: puts what was written so far aside when it is long, so that
+ * an answer of any length needs little memory. To be called after each item of
+ * a list that may be long. */
+ch_err_t *ch_reply_spill(ch_req_t *rq);
+
 /* One row as a JSON object into buf, by table. */
 void ch_reply_write_row(ch_buf_t *buf, const ch_fields_t *out,
                         const ch_rows_t *rows, int row);

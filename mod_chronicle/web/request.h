@@ -63,6 +63,9 @@ typedef struct {
     const char *content_type;  /* NULL = JSON */
     const char *cache_control; /* NULL = no-store */
     const char *csp;           /* NULL = the API's */
+    apr_file_t *spilled;       /* what comes before body, of an answer too
+                                * long for memory */
+    apr_off_t spilled_size;
     const char *file;          /* send this file instead of body */
     apr_file_t *open_file;     /* or this one: a download */
     apr_off_t file_start, file_size; /* the part of it that is sent */

@@ -470,3 +470,93 @@ FROM users u,
                         AS deleted_folders
              FROM folders WHERE user_id = $1) f
 WHERE u.id = $1;
+
+-- name: sync_quarrel_note :one (user_id uuid, id uuid, given bool, base int?)
+-- A note, the stored change that is in conflict with it, and the state that
+-- both come from: that of version base when a change is given, else that of
+-- the stored one's. All three as objects of fields, base and client NULL when
+-- there is none.
+SELECT c.client_data AS client,
+    jsonb_build_object('title', n.title, 'content', n.content, 'folderId',
+        n.folder_id, 'tags', n.tags, 'isPinned', n.is_pinned, 'isFavorite',
+        n.is_favorite, 'deletedAt', n.deleted_at) AS server,
+    CASE WHEN b.version BETWEEN 1 AND n.version THEN jsonb_build_object(
+        'title', coalesce(t.title, n.title),
+        'content', CASE WHEN t.version IS NULL THEN n.content
+                        ELSE t.content END,
+        'folderId', CASE WHEN h.version IS NULL THEN n.folder_id
+                         ELSE h.folder_id END,
+        'tags', coalesce(h.tags, n.tags),
+        'isPinned', coalesce(h.is_pinned, n.is_pinned),
+        'isFavorite', coalesce(h.is_favorite, n.is_favorite),
+        'deletedAt', CASE WHEN h.version IS NULL THEN n.deleted_at
+                          ELSE h.deleted_at END) END AS base
+FROM notes n
+LEFT JOIN sync_conflicts c
+    ON c.user_id = $1 AND c.item_type = 'note' AND c.item_id = n.id
+   AND c.resolved_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN $3 THEN $4 ELSE c.base_version END AS version) b
+LEFT JOIN LATERAL (
+    SELECT v.* FROM note_versions v
+    WHERE v.note_id = n.id AND v.is_text AND v.version >= b.version
+    ORDER BY v.version LIMIT 1) t ON true
+LEFT JOIN LATERAL (
+    SELECT v.* FROM note_versions v
+    WHERE v.note_id = n.id AND v.version >= b.version
+    ORDER BY v.version LIMIT 1) h ON true
+WHERE n.id = $2 AND n.user_id = $1 AND NOT n.purged;
+
+-- name: sync_quarrel_folder :one (user_id uuid, id uuid, given bool,
+--   base int?)
+-- The same of a folder.
+SELECT c.client_data AS client,
+    jsonb_build_object('name', f.name, 'color', f.color, 'icon', f.icon,
+        'position', f.position, 'deletedAt', f.deleted_at) AS server,
+    CASE WHEN b.version NOT BETWEEN 1 AND f.version THEN NULL
+         WHEN h.version IS NULL THEN jsonb_build_object('name', f.name,
+             'color', f.color, 'icon', f.icon, 'position', f.position,
+             'deletedAt', f.deleted_at)
+         ELSE jsonb_build_object('name', h.name, 'color', h.color, 'icon',
+             h.icon, 'position', h.position, 'deletedAt', h.deleted_at)
+    END AS base
+FROM folders f
+LEFT JOIN sync_conflicts c
+    ON c.user_id = $1 AND c.item_type = 'folder' AND c.item_id = f.id
+   AND c.resolved_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN $3 THEN $4 ELSE c.base_version END AS version) b
+LEFT JOIN LATERAL (
+    SELECT v.* FROM folder_versions v
+    WHERE v.folder_id = f.id AND v.version >= b.version
+    ORDER BY v.version LIMIT 1) h ON b.version IS NOT NULL
+WHERE f.id = $2 AND f.user_id = $1;
+
+-- fragment: sync_close
+closed AS (
+    UPDATE sync_conflicts SET resolved_at = now(), strategy = $3
+    WHERE user_id = $1 AND item_id = $2 AND resolved_at IS NULL
+      AND item_type = '{{type}}'),
+logged AS (
+    INSERT INTO sync_logs (id, user_id, action, conflicts_resolved)
+    VALUES ({{new_id}}, $1, 'conflict_resolved', 1))
+
+-- name: sync_close_note :one (user_id uuid, id uuid, strategy text)
+-- variants: type = note
+-- The quarrel about a note is over.
+WITH {{sync_close}},
+flag AS (
+    UPDATE notes SET sync_status = 'synced'
+    WHERE id = $2 AND user_id = $1 AND sync_status <> 'synced')
+SELECT id, folder_id, title, content, content_plain, word_count, is_pinned,
+       is_favorite, tags, version, 'synced' AS sync_status, client_updated_at,
+       created_at, updated_at, deleted_at
+FROM notes WHERE id = $2 AND user_id = $1;
+
+-- name: sync_close_folder :one (user_id uuid, id uuid, strategy text)
+-- variants: type = folder
+-- The quarrel about a folder is over.
+WITH {{sync_close}}
+SELECT id, name, color, icon, position, version, created_at, updated_at,
+       deleted_at
+FROM folders WHERE id = $2 AND user_id = $1;
