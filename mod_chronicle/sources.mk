@@ -24,6 +24,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/note_versions.c \
 	mod_chronicle/api/notes.c \
 	mod_chronicle/api/root.c \
+	mod_chronicle/api/search.c \
 	mod_chronicle/api/sync.c \
 	mod_chronicle/api/sync_answer.c \
 	mod_chronicle/api/sync_items.c \

@@ -179,7 +179,7 @@ n && NF { body[n] = body[n] $0 "\n" }
 
 function quoted(text,    lines, count, i, result) {
     sub(/;[ \t\n]*$/, "", text)
-    gsub(/\\/, "\\\\", text)
+    gsub(/\\/, "\\\\&", text)
     gsub(/"/, "\\\"", text)
     count = split(text, lines, "\n")
     result = ""

@@ -9,7 +9,7 @@ const ch_routes_t *const ch_api_tables[] = {
     &ch_root_routes,       &ch_auth_routes, &ch_auth_token_routes,
     &ch_auth_mail_routes,  &ch_user_routes, &ch_export_routes,
     &ch_account_routes,    &ch_folder_routes, &ch_note_routes,
-    &ch_note_version_routes, &ch_sync_routes,
+    &ch_note_version_routes, &ch_sync_routes, &ch_search_routes,
     &ch_admin_routes,      &ch_admin_log_routes,
 };
 

@@ -25,6 +25,7 @@ extern const ch_routes_t ch_folder_routes;
 extern const ch_routes_t ch_note_routes;
 extern const ch_routes_t ch_note_version_routes;
 extern const ch_routes_t ch_sync_routes;
+extern const ch_routes_t ch_search_routes;
 extern const ch_routes_t ch_admin_routes;
 extern const ch_routes_t ch_admin_log_routes;
 

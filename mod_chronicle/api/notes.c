@@ -136,7 +136,7 @@ static const ch_fields_t favorite_in = CH_FIELDS(note_in_t, favorite_rows);
 
 /* --- outputs ---------------------------------------------------------- */
 
-static const char *const sync_states[] = { "synced", "pending", "conflict" };
+const char *const ch_note_sync_states[3] = { "synced", "pending", "conflict" };
 
 static const ch_field_t folder_rows[] = {
     { .name = "id", .type = CH_T_UUID, .column = "folder_ref", .doc = "Id" },
@@ -146,67 +146,30 @@ static const ch_field_t folder_rows[] = {
       .flags = CH_NULLABLE, .doc = "#RRGGBB" },
 };
 
-static const ch_fields_t folder_ref = {
+const ch_fields_t ch_note_folder_out = {
     .name = "FolderRef", .rows = folder_rows,
     .count = (int)CH_COUNT(folder_rows),
 };
-
-#define NOTE_ID                                                               \
-    { .name = "id", .type = CH_T_UUID, .doc = "Id" },                         \
-    { .name = "folderId", .type = CH_T_UUID, .column = "folder_id",           \
-      .flags = CH_NULLABLE, .doc = "Its folder, live or deleted" }
-
-#define NOTE_TITLE { .name = "title", .type = CH_T_STR, .doc = "Title" }
-
-#define NOTE_HEAD                                                             \
-    NOTE_ID,                                                                  \
-    { .name = "folder", .type = CH_T_NEST, .nested = &folder_ref,             \
-      .column = "folder_ref", .flags = CH_NULLABLE,                           \
-      .doc = "Its folder while that is live" },                               \
-    NOTE_TITLE
 
 #define NOTE_CONTENT                                                          \
     { .name = "content", .type = CH_T_TEXT, .flags = CH_NULLABLE,             \
       .doc = "HTML as it was written; clients sanitise it" }
 
-#define NOTE_TAIL                                                             \
-    { .name = "contentPlain", .type = CH_T_TEXT, .column = "content_plain",   \
-      .doc = "Its text without markup; 500 characters in lists" },            \
-    { .name = "wordCount", .type = CH_T_INT, .column = "word_count",          \
-      .doc = "Words of the text" },                                           \
-    { .name = "isPinned", .type = CH_T_BOOL, .column = "is_pinned",           \
-      .doc = "Pinned" },                                                      \
-    { .name = "isFavorite", .type = CH_T_BOOL, .column = "is_favorite",       \
-      .doc = "Favourite" },                                                   \
-    { .name = "tags", .type = CH_T_STRS, .doc = "Tags" },                     \
-    { .name = "version", .type = CH_T_INT, .min = 1,                          \
-      .doc = "Counts changes" },                                              \
-    { .name = "syncStatus", .type = CH_T_ENUM, CH_CHOICES(sync_states),       \
-      .column = "sync_status", .doc = "conflict: one is to be resolved" },    \
-    { .name = "clientUpdatedAt", .type = CH_T_TIME,                           \
-      .column = "client_updated_at", .flags = CH_NULLABLE,                    \
-      .doc = "The client's own time of the change" },                         \
-    { .name = "createdAt", .type = CH_T_TIME, .column = "created_at",         \
-      .doc = "Made" },                                                        \
-    { .name = "updatedAt", .type = CH_T_TIME, .column = "updated_at",         \
-      .doc = "Last change" },                                                 \
-    { .name = "deletedAt", .type = CH_T_TIME, .column = "deleted_at",         \
-      .flags = CH_NULLABLE, .doc = "Put into the trash" }
-
-static const ch_field_t note_rows[] = { NOTE_HEAD, NOTE_CONTENT, NOTE_TAIL };
+static const ch_field_t note_rows[] = { CH_NOTE_HEAD, NOTE_CONTENT,
+                                        CH_NOTE_TAIL };
 
 const ch_fields_t ch_note_out = {
     .name = "Note", .rows = note_rows, .count = (int)CH_COUNT(note_rows),
 };
 
-static const ch_field_t sync_rows[] = { NOTE_ID, NOTE_TITLE, NOTE_CONTENT,
-                                        NOTE_TAIL };
+static const ch_field_t sync_rows[] = { CH_NOTE_ID, CH_NOTE_TITLE,
+                                        NOTE_CONTENT, CH_NOTE_TAIL };
 
 const ch_fields_t ch_sync_note_out = {
     .name = "SyncNote", .rows = sync_rows, .count = (int)CH_COUNT(sync_rows),
 };
 
-static const ch_field_t item_rows[] = { NOTE_HEAD, NOTE_TAIL };
+static const ch_field_t item_rows[] = { CH_NOTE_HEAD, CH_NOTE_TAIL };
 
 static const ch_fields_t item_out = {
     .name = "NoteItem", .rows = item_rows, .count = (int)CH_COUNT(item_rows),

@@ -17,6 +17,50 @@ extern const ch_fields_t ch_folder_out;
 extern const ch_fields_t ch_sync_note_out;
 extern const ch_fields_t ch_sync_folder_out;
 
+/* The rows that a note has in lists: head and tail; all of it has the content
+ * between them. */
+extern const ch_fields_t ch_note_folder_out;
+extern const char *const ch_note_sync_states[3];
+
+#define CH_NOTE_ID                                                            \
+    { .name = "id", .type = CH_T_UUID, .doc = "Id" },                         \
+    { .name = "folderId", .type = CH_T_UUID, .column = "folder_id",           \
+      .flags = CH_NULLABLE, .doc = "Its folder, live or deleted" }
+
+#define CH_NOTE_TITLE { .name = "title", .type = CH_T_STR, .doc = "Title" }
+
+#define CH_NOTE_HEAD                                                          \
+    CH_NOTE_ID,                                                               \
+    { .name = "folder", .type = CH_T_NEST, .nested = &ch_note_folder_out,     \
+      .column = "folder_ref", .flags = CH_NULLABLE,                           \
+      .doc = "Its folder while that is live" },                               \
+    CH_NOTE_TITLE
+
+#define CH_NOTE_TAIL                                                          \
+    { .name = "contentPlain", .type = CH_T_TEXT, .column = "content_plain",   \
+      .doc = "Its text without markup; 500 characters in lists" },            \
+    { .name = "wordCount", .type = CH_T_INT, .column = "word_count",          \
+      .doc = "Words of the text" },                                           \
+    { .name = "isPinned", .type = CH_T_BOOL, .column = "is_pinned",           \
+      .doc = "Pinned" },                                                      \
+    { .name = "isFavorite", .type = CH_T_BOOL, .column = "is_favorite",       \
+      .doc = "Favourite" },                                                   \
+    { .name = "tags", .type = CH_T_STRS, .doc = "Tags" },                     \
+    { .name = "version", .type = CH_T_INT, .min = 1,                          \
+      .doc = "Counts changes" },                                              \
+    { .name = "syncStatus", .type = CH_T_ENUM,                                \
+      CH_CHOICES(ch_note_sync_states), .column = "sync_status",               \
+      .doc = "conflict: one is to be resolved" },                             \
+    { .name = "clientUpdatedAt", .type = CH_T_TIME,                           \
+      .column = "client_updated_at", .flags = CH_NULLABLE,                    \
+      .doc = "The client's own time of the change" },                         \
+    { .name = "createdAt", .type = CH_T_TIME, .column = "created_at",         \
+      .doc = "Made" },                                                        \
+    { .name = "updatedAt", .type = CH_T_TIME, .column = "updated_at",         \
+      .doc = "Last change" },                                                 \
+    { .name = "deletedAt", .type = CH_T_TIME, .column = "deleted_at",         \
+      .flags = CH_NULLABLE, .doc = "Put into the trash" }
+
 #define CH_NOTE_ROUTE                                                         \
     .auth = CH_USER, .rate = CH_RATE_API, .feature = CH_FEATURE_NOTES,        \
     .tag = "Notes"

@@ -242,3 +242,53 @@ void ch_jsonw_pg_array(ch_buf_t *buf, const char *text, size_t len)
     }
     ch_buf_putc(buf, ']');
 }
+
+/* What stands for a byte in HTML, NULL for itself. */
+static const char *html_of(char c)
+{
+    switch (c) {
+    case CH_MARK_ON:
+        return "<mark>";
+    case CH_MARK_OFF:
+        return "</mark>";
+    case CH_MARK_GAP:
+        return " \xE2\x80\xA6 ";
+    case CH_MARK_LESS:
+    case '<':
+        return "&lt;";
+    case CH_MARK_MORE:
+    case '>':
+        return "&gt;";
+    case '&':
+        return "&amp;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+void ch_jsonw_marked(ch_buf_t *buf, const char *text, size_t len)
+{
+    size_t from = 0;
+    size_t at;
+
+    if (len == 0 || memchr(text, CH_MARK_ON, len) == NULL) {
+        CH_BUF_LIT(buf, "null");
+        return;
+    }
+    ch_buf_putc(buf, '"');
+    for (at = 0; at < len; at++) {
+        const char *html = html_of(text[at]);
+
+        if (html != NULL) {
+            put_text(buf, text + from, at - from);
+            ch_buf_puts(buf, html);
+            from = at + 1;
+        }
+    }
+    put_text(buf, text + from, at - from);
+    ch_buf_putc(buf, '"');
+}

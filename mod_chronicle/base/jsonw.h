@@ -27,4 +27,16 @@ void ch_jsonw_pg_time(ch_buf_t *buf, const char *text, size_t len);
  * array of strings. */
 void ch_jsonw_pg_array(ch_buf_t *buf, const char *text, size_t len);
 
+/* Marks in text, as statements put them in. */
+#define CH_MARK_ON '\x02'   /* here begins what is marked */
+#define CH_MARK_OFF '\x03'  /* here it ends */
+#define CH_MARK_LESS '\x04' /* stands for <, CH_MARK_MORE for > */
+#define CH_MARK_MORE '\x05'
+#define CH_MARK_GAP '\x06' /* text is left out here */
+
+/* Text with marks as a JSON string of HTML: everything is escaped, marked text
+ * is between <mark> and </mark>, a gap is " \u2026 ". null when nothing is
+ * marked. */
+void ch_jsonw_marked(ch_buf_t *buf, const char *text, size_t len);
+
 #endif

@@ -299,6 +299,64 @@ char *ch_text_fold(apr_pool_t *pool, const char *text, size_t len)
     return out;
 }
 
+/* The code point at *text, which is set behind it; what is no UTF-8 counts as
+ * U+FFFD. */
+static utf8proc_int32_t next_point(const char **text, const char *end)
+{
+    const unsigned char *s = (const unsigned char *)*text;
+    utf8proc_int32_t point = s[0];
+    size_t n = 1;
+
+    if (s[0] >= 0x80) {
+        n = sequence(s, (size_t)(end - *text));
+        point = 0xFFFD;
+        if (n > 0) {
+            utf8proc_iterate(s, (utf8proc_ssize_t)n, &point);
+        }
+    }
+    *text += n > 0 ? n : 1;
+    return point;
+}
+
+int ch_text_has_unspaced(const char *text, size_t len)
+{
+    /* as in sql/schema/0006_search.sql */
+    static const utf8proc_int32_t ranges[][2] = {
+        { 0x0E00, 0x0EFF }, { 0x1000, 0x109F },   { 0x1780, 0x17FF },
+        { 0x2E80, 0x2FDF }, { 0x3005, 0x3007 },   { 0x3040, 0x30FF },
+        { 0x31F0, 0x31FF }, { 0x3400, 0x4DBF },   { 0x4E00, 0x9FFF },
+        { 0xF900, 0xFAFF }, { 0xFF66, 0xFF9F },   { 0x20000, 0x3FFFF },
+    };
+    const char *end = text + len;
+
+    while (text < end) {
+        utf8proc_int32_t point = next_point(&text, end);
+        size_t i;
+
+        for (i = 0; i < CH_COUNT(ranges); i++) {
+            if (point >= ranges[i][0] && point <= ranges[i][1]) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+int ch_text_has_case(const char *text, size_t len)
+{
+    const char *end = text + len;
+
+    while (text < end) {
+        utf8proc_int32_t point = next_point(&text, end);
+
+        if (utf8proc_tolower(point) != point
+            || utf8proc_toupper(point) != point) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* White space or a control character anywhere, U+0080..U+009F included. */
 static int has_blank(const char *text, size_t len)
 {

@@ -37,6 +37,13 @@ size_t ch_text_space_at(const char *text, size_t len);
 /* Lower case of ASCII letters only, copied into pool. */
 char *ch_text_ascii_lower(apr_pool_t *pool, const char *text, size_t len);
 
+/* Whether a letter of a script that puts no blanks between words is in valid
+ * UTF-8: Thai, Lao, Myanmar, Khmer, kana, Han. */
+int ch_text_has_unspaced(const char *text, size_t len);
+
+/* Whether a letter that has another case is in valid UTF-8. */
+int ch_text_has_case(const char *text, size_t len);
+
 /* An e-mail address of API.md 1.4: at most 254 bytes, one @, local part 1 to
  * 64 bytes, a domain of labels with at least one dot, no white space or
  * control characters, valid UTF-8. */

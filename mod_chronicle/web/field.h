@@ -31,6 +31,7 @@ typedef enum {
                   * Of answers: an object by a table of its own */
     /* of answers only */
     CH_T_NUMBER, /* a number as Postgres writes it */
+    CH_T_MARKED, /* text with marks as HTML (ch_jsonw_marked); null without */
     CH_T_IP      /* an address */
 } ch_type_e;
 
@@ -98,12 +99,16 @@ typedef struct {
     const char *cursor; /* NULL = page mode, "" = first page */
 } ch_page_in_t;
 
-/* The three rows of a list's query that pages. */
-#define CH_PAGE_ROWS(T, member, default_limit)                                \
+/* The rows of a list's query that pages by number alone. */
+#define CH_PAGE_NUMBER_ROWS(T, member, default_limit)                         \
     { .name = "page", CH_IN(T, member.page, CH_T_INT), .min = 1,              \
       .max = 10000, .def = "1", .doc = "Page number" },                       \
     { .name = "limit", CH_IN(T, member.limit, CH_T_INT), .min = 1,            \
-      .max = 100, .def = default_limit, .doc = "Items of a page" },           \
+      .max = 100, .def = default_limit, .doc = "Items of a page" }
+
+/* The three rows of a list's query that pages by cursor, too. */
+#define CH_PAGE_ROWS(T, member, default_limit)                                \
+    CH_PAGE_NUMBER_ROWS(T, member, default_limit),                            \
     { .name = "cursor", CH_IN(T, member.cursor, CH_T_SECRET),                 \
       .flags = CH_KEEP_EMPTY, .max = CH_CURSOR_MAX,                           \
       .doc = "nextCursor of the page before; empty = the first page" }

@@ -80,6 +80,9 @@ static void write_value(ch_buf_t *buf, const ch_field_t *field,
     case CH_T_STRS:
         ch_jsonw_pg_array(buf, cell, len);
         break;
+    case CH_T_MARKED:
+        ch_jsonw_marked(buf, cell, len);
+        break;
     default:
         ch_jsonw_str(buf, cell, len);
         break;
@@ -359,7 +362,7 @@ static const char *cursor_after(ch_req_t *rq, const ch_list_t *list, int row)
 }
 
 static void write_pagination(ch_buf_t *buf, const ch_page_in_t *page,
-                             apr_int64_t total, const char *next)
+                             apr_int64_t total, int more, const char *next)
 {
     if (page->cursor) {
         ch_buf_printf(buf,
@@ -377,7 +380,7 @@ static void write_pagination(ch_buf_t *buf, const ch_page_in_t *page,
                       (total + page->limit - 1) / page->limit);
     }
     ch_buf_printf(buf, "\"hasNext\":%s,\"hasPrev\":%s,\"nextCursor\":",
-                  next ? "true" : "false",
+                  more ? "true" : "false",
                   (page->cursor ? *page->cursor != '\0' : page->page > 1)
                       ? "true"
                       : "false");
@@ -423,8 +426,10 @@ ch_err_t *ch_reply_list(ch_req_t *rq, const ch_page_in_t *page,
         ch_reply_write_row(buf, rq->route->out, list->rows, i);
     }
     CH_BUF_LIT(buf, "],");
-    write_pagination(buf, page, total,
-                     more ? cursor_after(rq, list, count - 1) : NULL);
+    write_pagination(buf, page, total, more,
+                     more && !list->no_cursor
+                         ? cursor_after(rq, list, count - 1)
+                         : NULL);
     return ch_reply_end(rq, message);
 }
 

@@ -48,6 +48,7 @@ typedef struct {
     const ch_rows_t *rows;
     const char *sort_column; /* cursor's first value; NULL = id alone */
     const char *id_column;   /* NULL = "id" */
+    int no_cursor;           /* pages by number alone */
 } ch_list_t;
 
 /* Rows to ask the statement for: limit + 1 with a cursor, else limit. And the

@@ -1,0 +1,326 @@
+/* Search over notes, and what completes the words that are being typed. */
+#include <string.h>
+#include <strings.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "api/api.h"
+#include "api/notes.h"
+#include "base/jsonw.h"
+#include "base/text.h"
+#include "store/sql_gen.h"
+#include "web/reply.h"
+
+#define HERE "/api/v1/search"
+#define NO_WORD "(?!)" /* a regular expression that matches nothing */
+
+/* --- inputs ----------------------------------------------------------- */
+
+static const char no_folder[] = "none";
+
+typedef struct {
+    const char *q;
+    const char *folder_id;
+    const apr_array_header_t *tags;
+    int pinned;
+    int favorite;
+    ch_page_in_t page;
+} search_query_t;
+
+static const ch_field_t search_rows[] = {
+    { .name = "q", CH_IN(search_query_t, q, CH_T_STR), .flags = CH_REQUIRED,
+      .min = 1, .max = 200,
+      .doc = "Words; \"in quotes\" a phrase, or, -without" },
+    { .name = "folderId", CH_IN(search_query_t, folder_id, CH_T_UUID),
+      .flags = CH_SPECIAL, .extra = no_folder,
+      .doc = "Only of this folder; \"none\": of no folder" },
+    { .name = "tag", CH_IN(search_query_t, tags, CH_T_STRS),
+      .flags = CH_REPEAT, .max = 10, .item_min = 1, .item_max = 50,
+      .doc = "Only with all of these tags" },
+    { .name = "pinned", CH_IN(search_query_t, pinned, CH_T_BOOL),
+      .doc = "Only pinned ones, or only others" },
+    { .name = "favorite", CH_IN(search_query_t, favorite, CH_T_BOOL),
+      .doc = "Only favourites, or only others" },
+    CH_PAGE_NUMBER_ROWS(search_query_t, page, "20"),
+};
+
+static const ch_fields_t search_query =
+    CH_FIELDS(search_query_t, search_rows);
+
+typedef struct {
+    const char *q;
+    apr_int64_t limit;
+} suggest_query_t;
+
+static const ch_field_t suggest_rows[] = {
+    { .name = "q", CH_IN(suggest_query_t, q, CH_T_STR), .flags = CH_REQUIRED,
+      .min = 1, .max = 100, .doc = "The beginning of a tag or of a word" },
+    { .name = "limit", CH_IN(suggest_query_t, limit, CH_T_INT), .min = 1,
+      .max = 20, .def = "10", .doc = "Suggestions at most" },
+};
+
+static const ch_fields_t suggest_query =
+    CH_FIELDS(suggest_query_t, suggest_rows);
+
+/* --- outputs ---------------------------------------------------------- */
+
+static const ch_field_t highlight_rows[] = {
+    { .name = "title", .type = CH_T_MARKED, .column = "title_marked",
+      .flags = CH_NULLABLE, .doc = "HTML: hits between <mark> and </mark>" },
+    { .name = "content", .type = CH_T_MARKED, .column = "content_marked",
+      .flags = CH_NULLABLE, .doc = "HTML: three fragments at most" },
+};
+
+static const ch_fields_t highlights = {
+    .name = "Highlights", .rows = highlight_rows,
+    .count = (int)CH_COUNT(highlight_rows),
+};
+
+/* The column of highlights is one that is never NULL: they are always there. */
+static const ch_field_t found_rows[] = {
+    CH_NOTE_HEAD,
+    CH_NOTE_TAIL,
+    { .name = "rank", .type = CH_T_NUMBER, .doc = "Higher is better" },
+    { .name = "highlights", .type = CH_T_NEST, .nested = &highlights,
+      .column = "rank", .doc = "Where the words were found" },
+};
+
+static const ch_fields_t found_out = {
+    .name = "FoundNote", .rows = found_rows,
+    .count = (int)CH_COUNT(found_rows),
+};
+
+static const char *const kinds[] = { "tag", "note" };
+
+static const ch_field_t suggestion_rows[] = {
+    { .name = "type", .type = CH_T_ENUM, CH_CHOICES(kinds),
+      .doc = "What is suggested" },
+    { .name = "value", .type = CH_T_STR, .doc = "The tag or the title" },
+    { .name = "noteId", .type = CH_T_UUID, .column = "note_id",
+      .flags = CH_NULLABLE, .doc = "The note of a title" },
+    { .name = "count", .type = CH_T_INT, .flags = CH_NULLABLE,
+      .doc = "Live notes with the tag" },
+};
+
+static const ch_fields_t suggestion_out = {
+    .name = "Suggestion", .rows = suggestion_rows,
+    .count = (int)CH_COUNT(suggestion_rows),
+};
+
+static const ch_field_t suggestions_rows[] = {
+    { .name = "items", .type = CH_T_JSON, .nested = &suggestion_out,
+      .doc = "Tags, then titles" },
+};
+
+static const ch_fields_t suggestions_out = {
+    .name = "Suggestions", .rows = suggestions_rows,
+    .count = (int)CH_COUNT(suggestions_rows),
+};
+
+/* --- words of scripts without blanks ---------------------------------- */
+
+/* What was typed, in parts that are looked for as they are. */
+typedef struct {
+    apr_pool_t *pool;
+    apr_array_header_t *words;   /* patterns of LIKE */
+    apr_array_header_t *without; /* the same, of -words */
+    const char *marks;           /* all words as a regular expression */
+    int any;                     /* there was an "or" */
+} parts_t;
+
+/* Text that a regular expression takes for itself. */
+static const char *escaped(apr_pool_t *pool, const char *text)
+{
+    char *out = apr_palloc(pool, 2 * strlen(text) + 1);
+    char *to = out;
+
+    for (; *text; text++) {
+        if (*text == '<' || *text == '>') {
+            /* as the statement writes them in the text that is marked */
+            *to++ = *text == '<' ? CH_MARK_LESS : CH_MARK_MORE;
+            continue;
+        }
+        if (apr_ispunct(*text)) {
+            *to++ = '\\';
+        }
+        *to++ = *text;
+    }
+    *to = '\0';
+    return out;
+}
+
+static int is_ascii_punct(char c)
+{
+    return (unsigned char)c < 0x80 && apr_ispunct(c);
+}
+
+/* Takes one part of len bytes, from which quotes are gone already. Signs
+ * around it mean nothing, but for a minus before it. */
+static void take_part(parts_t *parts, const char *text, size_t len, int bare)
+{
+    int minus = bare && len > 1 && *text == '-';
+    const char *word;
+
+    if (bare && len == 2 && strncasecmp(text, "or", 2) == 0) {
+        parts->any = 1;
+        return;
+    }
+    while (len && is_ascii_punct(text[len - 1])) {
+        len--;
+    }
+    while (len && is_ascii_punct(*text)) {
+        text++;
+        len--;
+    }
+    if (!len) {
+        return;
+    }
+    word = apr_pstrmemdup(parts->pool, text, len);
+    APR_ARRAY_PUSH(minus ? parts->without : parts->words, const char *) =
+        ch_text_like(parts->pool, word);
+    if (!minus) {
+        word = escaped(parts->pool, word);
+        parts->marks = parts->marks ? apr_pstrcat(parts->pool, parts->marks,
+                                                  "|", word, NULL)
+                                    : word;
+    }
+}
+
+/* Parts end at white space, but for what is in quotes. */
+static void split(parts_t *parts, const char *text)
+{
+    size_t len = strlen(text);
+    char *part = apr_palloc(parts->pool, len + 1);
+    size_t used = 0;
+    size_t at = 0;
+    int quoted = 0;
+    int bare = 1;
+
+    while (at < len) {
+        size_t space = ch_text_space_at(text + at, len - at);
+
+        if (text[at] == '"') {
+            quoted = !quoted;
+            bare = 0;
+            at++;
+        }
+        else if (space && !quoted) {
+            take_part(parts, part, used, bare);
+            used = 0;
+            bare = 1;
+            at += space;
+        }
+        else {
+            part[used++] = text[at++];
+        }
+    }
+    take_part(parts, part, used, bare || *part == '-');
+}
+
+static ch_err_t *fetch_unspaced(ch_req_t *rq, ch_rows_t **rows)
+{
+    const search_query_t *query = rq->query;
+    int none = query->folder_id == no_folder;
+    parts_t parts = { .pool = rq->pool,
+                      .words = apr_array_make(rq->pool, 8, sizeof(char *)),
+                      .without = apr_array_make(rq->pool, 2, sizeof(char *)) };
+    sql_search_page_unspaced_t in = {
+        .user_id = rq->who->user_id,
+        .fetch = ch_page_fetch(&query->page),
+        .skip = ch_page_offset(&query->page),
+        .folder_id = none ? NULL : query->folder_id,
+        .no_folder = none,
+        .pinned = CH_QUERY_OPT(rq, search_query_t, pinned),
+        .favorite = CH_QUERY_OPT(rq, search_query_t, favorite),
+        .tags = query->tags,
+    };
+
+    split(&parts, query->q);
+    in.q = parts.marks ? parts.marks : NO_WORD;
+    in.words = parts.words;
+    in.without = parts.without;
+    in.match = ch_text_has_case(query->q, strlen(query->q));
+    in.which = parts.any;
+    return sql_search_page_unspaced(rq->db, &in, rows);
+}
+
+/* --- handlers --------------------------------------------------------- */
+
+static ch_err_t *fetch_words(ch_req_t *rq, ch_rows_t **rows)
+{
+    const search_query_t *query = rq->query;
+    int none = query->folder_id == no_folder;
+    const sql_search_page_t in = {
+        .user_id = rq->who->user_id,
+        .q = query->q,
+        .fetch = ch_page_fetch(&query->page),
+        .skip = ch_page_offset(&query->page),
+        .folder_id = none ? NULL : query->folder_id,
+        .no_folder = none,
+        .pinned = CH_QUERY_OPT(rq, search_query_t, pinned),
+        .favorite = CH_QUERY_OPT(rq, search_query_t, favorite),
+        .tags = query->tags,
+    };
+
+    return sql_search_page(rq->db, &in, rows);
+}
+
+static ch_err_t *search_notes(ch_req_t *rq)
+{
+    const search_query_t *query = rq->query;
+    ch_list_t list = { .no_cursor = 1 };
+    ch_rows_t *rows;
+    ch_err_t *err = ch_text_has_unspaced(query->q, strlen(query->q))
+                        ? fetch_unspaced(rq, &rows)
+                        : fetch_words(rq, &rows);
+
+    if (err) {
+        return err;
+    }
+    list.rows = rows;
+    return ch_reply_list(rq, &query->page, &list, "Notes that were found");
+}
+
+static ch_err_t *suggest(ch_req_t *rq)
+{
+    const suggest_query_t *query = rq->query;
+    const sql_search_suggestions_t in = { .user_id = rq->who->user_id,
+                                          .q = query->q,
+                                          .fetch = query->limit };
+    ch_rows_t *rows;
+    ch_err_t *err = sql_search_suggestions(rq->db, &in, &rows);
+    ch_buf_t *buf;
+    int i;
+
+    if (err) {
+        return err;
+    }
+    buf = ch_reply_begin(rq, 2 * ch_rows_size(rows) + 1024);
+    CH_BUF_LIT(buf, "{\"items\":[");
+    for (i = 0; i < ch_rows_count(rows); i++) {
+        if (i) {
+            ch_buf_putc(buf, ',');
+        }
+        ch_reply_write_row(buf, &suggestion_out, rows, i);
+    }
+    CH_BUF_LIT(buf, "]}");
+    return ch_reply_end(rq, "Suggestions");
+}
+
+/* --- routes ----------------------------------------------------------- */
+
+#define SEARCH_ROUTE                                                          \
+    .auth = CH_USER, .rate = CH_RATE_SEARCH, .feature = CH_FEATURE_NOTES,     \
+    .tag = "Search"
+
+static const ch_route_t routes[] = {
+    { .method = CH_GET, .path = HERE, SEARCH_ROUTE, .flags = CH_LIST,
+      .ok = 200, .query = &search_query, .out = &found_out,
+      .handler = search_notes, .summary = "Notes by their words, best first" },
+    { .method = CH_GET, .path = HERE "/suggestions", SEARCH_ROUTE, .ok = 200,
+      .query = &suggest_query, .out = &suggestions_out, .handler = suggest,
+      .summary = "Tags and titles that go on as what was typed" },
+};
+
+const ch_routes_t ch_search_routes = CH_ROUTES(routes);
