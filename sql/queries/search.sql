@@ -59,7 +59,7 @@ LEFT JOIN (
                        E'HighlightAll=true, StartSel="\x02", StopSel="\x03"')
                AS title_marked,
            ts_headline('english', {{search_content}}, h.q,
-                       'MaxFragments=3, MaxWords=24, MinWords=8,'
+                       'MaxFragments=3, MaxWords=24, MinWords=8, ShortWord=0,'
                        || E'StartSel="\x02", StopSel="\x03",'
                        || E'FragmentDelimiter="\x06"') AS content_marked
     FROM {{search_hits}}, page k JOIN notes n ON n.id = k.id
@@ -111,12 +111,15 @@ ORDER BY p.rank DESC, p.updated_at DESC, p.id DESC;
 -- fragment: suggest_typed
 lower($2)
 
--- fragment: suggest_live
-n.user_id IS NOT DISTINCT FROM $1 AND n.deleted_at IS NULL
-
+-- Most titles do not have it anywhere: that is found out more quickly.
 -- fragment: suggest_match
-strpos(lower(n.title), {{suggest_typed}}) > 0
-AND lower(n.title) ~ chronicle_word_pattern({{suggest_typed}})
+CASE WHEN strpos(lower(n.title), {{suggest_typed}}) > 0
+     THEN lower(n.title) ~ chronicle_word_pattern({{suggest_typed}})
+     ELSE false END
+
+-- A single word needs no other test than the index.
+-- fragment: suggest_word
+chronicle_words({{suggest_typed}}, '', E'\x03') = {{suggest_typed}} || E'\x03'
 
 -- What is typed, cut into words, as a query: all of them, the last one as a
 -- beginning. NULL where there is none.
@@ -152,7 +155,8 @@ far AS MATERIALIZED (
       AND array_to_tsvector(array_remove(string_to_array(
           chronicle_words(lower(n.title), right(n.user_id::text, 12) || ' ',
                           E'\x03'), E'\x03'), '')) @@ {{suggest_query}}
-      AND {{suggest_live}} AND {{suggest_match}}
+      AND n.user_id IS NOT DISTINCT FROM $1 AND n.deleted_at IS NULL
+      AND ({{suggest_word}} OR {{suggest_match}})
     ORDER BY n.updated_at DESC, n.id DESC LIMIT (SELECT rows FROM room))
 SELECT 'tag' AS type, tag AS value, NULL::uuid AS note_id, uses AS count,
        NULL::timestamptz AS at

@@ -50,14 +50,17 @@ CREATE INDEX notes_search_idx ON notes USING gin (search);
 CREATE FUNCTION chronicle_words(line text, before text, after text)
 RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT regexp_replace(
-        translate(line, E'''\\', E'\x01\x02'),
-        '\s*([\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF'
-        '\u3005-\u3007\u3040-\u30FF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF'
-        '\uF900-\uFAFF\uFF66-\uFF9F\U00020000-\U0003FFFF]|'
-        '[[:alnum:]\u0300-\u036F\u0483-\u0489\u0591-\u05C7\u0610-\u061A'
-        '\u064B-\u065F\u0670\u06D6-\u06ED\u0900-\u0903\u093A-\u094F'
-        '\u0981-\u0983\u09BC-\u09CD\u1AB0-\u1AFF\u1DC0-\u1DFF\u200C\u200D'
-        '\u20D0-\u20FF\uFE00-\uFE0F\uFE20-\uFE2F]+|\S)\s*',
+        regexp_replace(
+            translate(line, E'''\\', E'\x01\x02'),
+            '([\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF'
+            '\u3005-\u3007\u3040-\u30FF\u31F0-\u31FF\u3400-\u4DBF'
+            '\u4E00-\u9FFF\uF900-\uFAFF\uFF66-\uFF9F\U00020000-\U0003FFFF])',
+            E'\x04\\1\x04', 'g'),
+        '[\s\u0004]*([[:alnum:]\u0300-\u036F\u0483-\u0489\u0591-\u05C7'
+        '\u0610-\u061A\u064B-\u065F\u0670\u06D6-\u06ED\u0900-\u0903'
+        '\u093A-\u094F\u0981-\u0983\u09BC-\u09CD\u1AB0-\u1AFF\u1DC0-\u1DFF'
+        '\u200C\u200D\u20D0-\u20FF\uFE00-\uFE0F\uFE20-\uFE2F]+|[^\s\u0004])'
+        '[\s\u0004]*',
         before || '\1' || after, 'g')
 $$;
 

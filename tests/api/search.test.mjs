@@ -179,7 +179,7 @@ serverSuite('Search', {}, (s) => {
     invalid(await alice.get('/search?q=a%00b'), ['q', /^INVALID_/]);
     invalid(await alice.get(path('a\u0007b')), ['q', 'INVALID_FORMAT']);
     invalid(await alice.get('/search?q=%FF'), ['q', /^INVALID_/]);
-    invalid(await alice.get('/search?q=a&q=b'), ['q', 'INVALID_VALUE']);
+    invalid(await alice.get('/search?q=a&q=b'), ['q', 'DUPLICATE']);
     invalid(await alice.get(path('a', { cursor: '' })), ['cursor', 'UNKNOWN_FIELD']);
     invalid(await alice.get(path('a', { sortBy: 'title' })), ['sortBy', 'UNKNOWN_FIELD']);
     invalid(await alice.get(path('a', { page: 0, limit: 101 })), ['page', 'TOO_SMALL'], ['limit', 'TOO_LARGE']);
