@@ -247,13 +247,38 @@ static ch_err_t *fetch_unspaced(ch_req_t *rq, ch_rows_t **rows)
 
 /* --- handlers --------------------------------------------------------- */
 
+/* PostgreSQL keeps count of the signs before a word, and refuses a query in
+ * which thirty of them stand in a row: of several minuses before a word one is
+ * left. What stands between them may be all that it skips there. */
+static const char *calmed(apr_pool_t *pool, const char *text)
+{
+    char *out = apr_pstrdup(pool, text);
+    size_t len = strlen(out);
+    size_t at = 0;
+    int minus = 0;
+
+    while (at < len) {
+        size_t space = ch_text_space_at(out + at, len - at);
+
+        if (out[at] == '-') {
+            out[at] = minus ? ' ' : '-';
+            minus = 1;
+        }
+        else if (!space && !strchr("!&|()", out[at])) {
+            minus = 0;
+        }
+        at += space ? space : 1;
+    }
+    return out;
+}
+
 static ch_err_t *fetch_words(ch_req_t *rq, ch_rows_t **rows)
 {
     const search_query_t *query = rq->query;
     int none = query->folder_id == no_folder;
     const sql_search_page_t in = {
         .user_id = rq->who->user_id,
-        .q = query->q,
+        .q = calmed(rq->pool, query->q),
         .fetch = ch_page_fetch(&query->page),
         .skip = ch_page_offset(&query->page),
         .folder_id = none ? NULL : query->folder_id,

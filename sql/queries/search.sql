@@ -77,10 +77,10 @@ ORDER BY p.rank DESC, p.updated_at DESC, p.id DESC;
 -- expression. A hit in the title weighs as much as in full-text search.
 WITH found AS MATERIALIZED (
     SELECT n.id, n.updated_at,
-           (SELECT sum(CASE WHEN n.title {{match}} w THEN 1.0
-                            WHEN n.content_plain {{match}} w THEN 0.4
-                            ELSE 0 END) / count(*) FROM unnest($10) w)::real
-               AS rank
+           coalesce((SELECT avg(CASE WHEN n.title {{match}} w THEN 1.0
+                                     WHEN n.content_plain {{match}} w THEN 0.4
+                                     ELSE 0 END)
+                     FROM unnest($10) w), 0)::real AS rank
     FROM notes n
     WHERE n.user_id = $1 AND n.deleted_at IS NULL
       AND n.title || E'\n' || coalesce(n.content_plain, '')
