@@ -216,7 +216,35 @@ START_TEST(pg_array)
 }
 END_TEST
 
-CH_SUITE_MAIN("base/jsonw", CH_EACH(string, strings), CH_ONCE(string_with_nul),
+static const struct {
+    const char *text;
+    const char *want;
+} marked_texts[] = {
+    {"", "null"},
+    {"nothing <b>", "null"},
+    {"\x03\x04\x05\x06", "null"},
+    {"\x02hit\x03", "\"<mark>hit</mark>\""},
+    {"a \x02" "b\x03 c", "\"a <mark>b</mark> c\""},
+    {"\x02" "a\x03\x06\x02" "b\x03",
+     "\"<mark>a</mark> \xE2\x80\xA6 <mark>b</mark>\""},
+    {"\x02<\x03>&\"'", "\"<mark>&lt;</mark>&gt;&amp;&quot;&#39;\""},
+    {"\x04i\x05\x02x\x03", "\"&lt;i&gt;<mark>x</mark>\""},
+    {"\x02&amp;\x03", "\"<mark>&amp;amp;</mark>\""},
+    {"\\\x02\n\x03\x01", "\"\\\\<mark>\\n</mark>\\u0001\""},
+    {"\x02\xE5\x8C\x97\x03", "\"<mark>\xE5\x8C\x97</mark>\""},
+};
+
+START_TEST(marked)
+{
+    const char *text = marked_texts[_i].text;
+    ch_buf_t *buf = fresh();
+
+    ch_jsonw_marked(buf, ch_check_copy(text, strlen(text)), strlen(text));
+    ck_assert_str_eq(ch_buf_cstr(buf), marked_texts[_i].want);
+}
+END_TEST
+
+CH_SUITE_MAIN("base/jsonw", CH_EACH(marked, marked_texts), CH_EACH(string, strings), CH_ONCE(string_with_nul),
               CH_ONCE(string_at_every_place),
               CH_ONCE(string_up_to_the_maximum), CH_ONCE(string_of_megabytes),
               CH_ONCE(cstr_and_null), CH_EACH(integer, ints),

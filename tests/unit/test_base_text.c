@@ -430,7 +430,42 @@ START_TEST(clean_anything)
 }
 END_TEST
 
-CH_SUITE_MAIN("base/text", CH_ONCE(every_code_point),
+static const struct {
+    const char *text;
+    int unspaced;
+    int has_case;
+} scripts[] = {
+    { "", 0, 0 },
+    { "plain", 0, 1 },
+    { "1 + 2 = 3 !", 0, 0 },
+    { "\xD0\xBC\xD0\xB8\xD1\x80", 0, 1 },         /* Cyrillic */
+    { "\xD7\xA9\xD7\x9C", 0, 0 },                   /* Hebrew */
+    { "\xEC\x95\x88", 0, 0 },                       /* Hangul has blanks */
+    { "\xE5\x8C\x97\xE4\xBA\xAC", 1, 0 },          /* Han */
+    { "iPhone\xE3\x81\xAE", 1, 1 },                 /* Hiragana */
+    { "\xE3\x82\xAB\xEF\xBD\xB6", 1, 0 },          /* Katakana */
+    { "\xE0\xB8\x81", 1, 0 },                       /* Thai */
+    { "\xE1\x9E\x9F", 1, 0 },                       /* Khmer */
+    { "\xE1\x80\x80", 1, 0 },                       /* Myanmar */
+    { "\xE0\xB7\xBF", 0, 0 },                       /* U+0DFF */
+    { "\xE0\xBC\x80", 0, 0 },                       /* U+0F00 */
+    { "\xF0\xA0\x80\x80", 1, 0 },                   /* U+20000 */
+    { "\xF0\x9F\x98\x80", 0, 0 },                   /* emoji */
+    { "\xE5\x8C", 0, 0 },
+    { "\xFF\xE5\x8C\x97", 1, 0 },
+};
+
+START_TEST(tells_scripts)
+{
+    size_t len = strlen(scripts[_i].text);
+    const char *copy = ch_check_copy(scripts[_i].text, len);
+
+    ck_assert_int_eq(ch_text_has_unspaced(copy, len), scripts[_i].unspaced);
+    ck_assert_int_eq(ch_text_has_case(copy, len), scripts[_i].has_case);
+}
+END_TEST
+
+CH_SUITE_MAIN("base/text", CH_EACH(tells_scripts, scripts), CH_ONCE(every_code_point),
               CH_EACH(refuses_broken_utf8, invalid),
               CH_ONCE(finds_a_broken_byte_anywhere), CH_ONCE(counts_and_cuts),
               CH_EACH(trim, trims), CH_ONCE(control), CH_EACH(lower, lowers),

@@ -412,7 +412,23 @@ START_TEST(from_pages_to_cursors)
 }
 END_TEST
 
-CH_SUITE_MAIN("web/reply: lists", CH_EACH(pagination, pages), CH_ONCE(items),
+/* A list without cursors says so by null, and still that there is more. */
+START_TEST(by_number_alone)
+{
+    ch_list_t list = by_title(make_rows(2, "3"));
+    const ch_page_in_t page = { 1, 2, NULL };
+    ch_req_t *rq = arrive();
+
+    list.no_cursor = 1;
+    ck_assert_ptr_null(ch_reply_list(rq, &page, &list, "m"));
+    ck_assert_str_eq(show(rq),
+                     "{\"page\":1,\"limit\":2,\"total\":3,"
+                     "\"totalPages\":2," NEXT "," NO_PREV
+                     ",\"nextCursor\":null}");
+}
+END_TEST
+
+CH_SUITE_MAIN("web/reply: lists", CH_ONCE(by_number_alone), CH_EACH(pagination, pages), CH_ONCE(items),
               CH_ONCE(no_row_at_all), CH_EACH(asks, asked),
               CH_ONCE(leads_behind_the_last_row), CH_ONCE(other_columns),
               CH_ONCE(a_long_sort_value), CH_ONCE(the_first_page),
