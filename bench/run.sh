@@ -11,9 +11,13 @@ usage: bench/run.sh [options]
   --seconds S      length of one measurement (8)
   --connections N  keep-alive connections (64)
   --only LIST      of empty,note,list,create,update,cached,hosts,pgbench,growth,
-                   memory (all)
+                   search,memory (all)
   --servers LIST   of ours,express,fastify (all)
   --rows LIST      sizes for growth, of 1k,100k,1m (1k,100k)
+  --search-rows LIST  notes of one user for search, of 1k,10k,100k,1m
+                   (1k,10k,100k)
+  --table N        notes of all users for search, none or 1m (none): takes
+                   five minutes to fill
   --no-fsync       PostgreSQL without fsync: write rates without the disk
   --json FILE      also write every number there
   --module FILE    mod_chronicle.so (default: the newest below var/build)
@@ -24,7 +28,8 @@ END
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 export BENCH_ROUNDS=3 BENCH_SECONDS=8 BENCH_CONNECTIONS=64 BENCH_ROWS=1k,100k
-export BENCH_ONLY=empty,note,list,create,update,cached,hosts,pgbench,growth,memory
+export BENCH_SEARCH_ROWS=1k,10k,100k BENCH_TABLE=none
+export BENCH_ONLY=empty,note,list,create,update,cached,hosts,pgbench,growth,search,memory
 export BENCH_SERVERS=ours,express,fastify BENCH_FSYNC=on BENCH_JSON=
 module= keep=
 while [ $# -gt 0 ]; do
@@ -35,6 +40,8 @@ while [ $# -gt 0 ]; do
     --only) BENCH_ONLY=$2; shift ;;
     --servers) BENCH_SERVERS=$2; shift ;;
     --rows) BENCH_ROWS=$2; shift ;;
+    --search-rows) BENCH_SEARCH_ROWS=$2; shift ;;
+    --table) BENCH_TABLE=$2; shift ;;
     --no-fsync) BENCH_FSYNC=off ;;
     --json) BENCH_JSON=$(realpath -m "$2"); shift ;;
     --module) module=$(realpath "$2"); shift ;;

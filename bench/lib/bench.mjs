@@ -5,6 +5,7 @@ import { config, wants } from './config.mjs';
 import { growth } from './growth.mjs';
 import { measure, writeTokens } from './load.mjs';
 import { footprint } from './footprint.mjs';
+import { searching } from './search.mjs';
 import { pgbench } from './pgbench.mjs';
 import { start, stop, stopAll } from './servers.mjs';
 import { BUSY, grid, report } from './table.mjs';
@@ -78,13 +79,15 @@ async function measureAll(done) {
   }
   if (!config.servers.includes('ours')) return;
   if (wants('growth')) done.growth = await growth(say);
+  if (wants('search')) done.search = await searching(say);
   if (wants('memory')) done.memory = await footprint();
 }
 
-function print({ results, growth: grown, memory }) {
+function print({ results, growth: grown, search, memory }) {
   const { text, marks } = report(results);
   console.log(`\n${text}`);
   if (grown) console.log(`\n${grid(grown.table)}`);
+  if (search) console.log(`\n${grid(search.table)}`);
   if (memory) console.log(`\n${memory.text}`);
   const busy = Object.values(results).flatMap((one) => Object.values(one))
     .flat().filter((one) => one.others > BUSY).length;
@@ -95,13 +98,14 @@ function print({ results, growth: grown, memory }) {
   console.log(`\nbench: ${marks.ok} targets reached, ${marks.short} short`);
 }
 
-function save({ results, growth: grown, memory }) {
+function save({ results, growth: grown, search, memory }) {
   const { rounds, seconds, connections } = config;
   const settings = {
     rounds, seconds, connections, fsync: process.env.BENCH_FSYNC,
   };
   writeFileSync(config.json, `${JSON.stringify({
-    settings, results, growth: grown?.numbers, memory: memory?.numbers,
+    settings, results, growth: grown?.numbers, search: search?.numbers,
+    memory: memory?.numbers,
   }, null, 1)}\n`);
 }
 

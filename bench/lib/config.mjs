@@ -17,6 +17,8 @@ export const config = {
   only: list(env.BENCH_ONLY),
   servers: list(env.BENCH_SERVERS),
   rows: list(env.BENCH_ROWS),
+  searchRows: list(env.BENCH_SEARCH_ROWS),
+  table: env.BENCH_TABLE,
   json: env.BENCH_JSON,
   ticks: Number(env.BENCH_TICKS),
   pgOptions: env.BENCH_PGOPTIONS,
