@@ -91,6 +91,10 @@ FROM reached r LEFT JOIN page p ON true ORDER BY p.seq;
 SELECT change_seq AS head, {{sync_time}} AS head_at FROM users
 WHERE id = $1 FOR NO KEY UPDATE;
 
+-- The changes of one statement have a time each, the last one that of the user.
+-- fragment: push_time
+(b.at - (b.steps - r.step) * interval '1 millisecond')
+
 -- name: sync_push_notes :many (user_id uuid, items json, plains text[],
 --   words int[])
 -- Changes of notes, one row of the answer for each, in their order. items are
@@ -173,10 +177,12 @@ ranked AS MATERIALIZED (
     FROM judged),
 bump AS (
     UPDATE users
-    SET change_seq = change_seq + c.steps, changed_at = {{change_time}}
+    SET change_seq = change_seq + c.steps,
+        changed_at = greatest(clock_timestamp(),
+                              changed_at + c.steps * interval '1 millisecond')
     FROM (SELECT max(step) AS steps FROM ranked) c
     WHERE id = $1 AND c.steps > 0
-    RETURNING change_seq - c.steps AS before, change_seq AS head,
+    RETURNING change_seq - c.steps AS before, change_seq AS head, c.steps,
               changed_at AS at),
 history AS (
     INSERT INTO note_versions (id, note_id, user_id, is_text, title, content,
@@ -195,7 +201,8 @@ made AS (
     SELECT r.id, $1, r.folder_id, r.title, r.content, coalesce(r.plain, ''),
            coalesce(r.words, 0), r.tags, r.is_pinned, r.is_favorite,
            r.client_updated_at, b.before + r.step,
-           least((r.item ->> 'createdAt')::timestamptz, b.at), b.at
+           least((r.item ->> 'createdAt')::timestamptz, {{push_time}}),
+           {{push_time}}
     FROM ranked r, bump b WHERE r.verdict = 'create'
     ON CONFLICT (id) DO NOTHING
     RETURNING id),
@@ -209,9 +216,9 @@ texts AS (
         folder_id = r.folder_id, tags = r.tags, is_pinned = r.is_pinned,
         is_favorite = r.is_favorite, client_updated_at = r.client_updated_at,
         deleted_at = CASE WHEN r.deleted
-                          THEN coalesce(r.old_deleted_at, b.at) END,
-        version = r.old_version + 1, updated_at = b.at,
-        change_seq = b.before + r.step
+                          THEN coalesce(r.old_deleted_at, {{push_time}}) END,
+        version = r.old_version + 1, change_seq = b.before + r.step,
+        updated_at = {{push_time}}
     FROM ranked r, bump b
     WHERE n.id = r.id AND r.verdict = 'update' AND r.text_differs),
 -- no text is touched, so the search column stays as it is
@@ -220,9 +227,9 @@ marks AS (
     SET folder_id = r.folder_id, tags = r.tags, is_pinned = r.is_pinned,
         is_favorite = r.is_favorite, client_updated_at = r.client_updated_at,
         deleted_at = CASE WHEN r.deleted
-                          THEN coalesce(r.old_deleted_at, b.at) END,
-        version = r.old_version + 1, updated_at = b.at,
-        change_seq = b.before + r.step
+                          THEN coalesce(r.old_deleted_at, {{push_time}}) END,
+        version = r.old_version + 1, change_seq = b.before + r.step,
+        updated_at = {{push_time}}
     FROM ranked r, bump b
     WHERE n.id = r.id AND r.verdict = 'update' AND NOT r.text_differs),
 quarrels AS (
@@ -240,7 +247,7 @@ flags AS (
     WHERE n.id = r.id AND r.verdict = 'conflict'
       AND n.sync_status <> 'conflict'),
 outcome AS (
-    SELECT r.*, b.at, b.head,
+    SELECT r.*, {{push_time}} AS at, b.head, b.at AS head_at,
         CASE WHEN r.verdict = 'create' AND m.id IS NULL THEN 'CONFLICT'
              ELSE r.verdict END AS result,
         r.verdict IN ('create', 'update') AS changed
@@ -279,9 +286,9 @@ measured AS (
                AND place > 1 AS left_out
     FROM shown)
 SELECT o.place, CASE WHEN m.place IS NULL THEN o.result END AS fault, o.head,
-       o.at AS head_at, m.status, m.result IN ('gone', 'same') AS unchanged, m.left_out,
-       m.version, m.result = 'gone' AS gone, o.id, m.folder_id, m.title,
-       CASE WHEN NOT m.left_out THEN m.content END AS content,
+       o.head_at, m.status, m.result IN ('gone', 'same') AS unchanged,
+       m.left_out, m.version, m.result = 'gone' AS gone, o.id, m.folder_id,
+       m.title, CASE WHEN NOT m.left_out THEN m.content END AS content,
        CASE WHEN NOT m.left_out THEN m.content_plain END AS content_plain,
        m.word_count, m.is_pinned, m.is_favorite, m.tags, m.sync_status,
        m.client_updated_at, m.created_at, m.updated_at, m.deleted_at
