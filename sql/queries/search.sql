@@ -108,36 +108,32 @@ LEFT JOIN (
     {{note_folder}}) p ON true
 ORDER BY p.rank DESC, p.updated_at DESC, p.id DESC;
 
--- fragment: suggest_typed
-lower($2)
-
 -- Most titles do not have it anywhere: that is found out more quickly.
 -- fragment: suggest_match
-CASE WHEN strpos(lower(n.title), {{suggest_typed}}) > 0
-     THEN lower(n.title) ~ chronicle_word_pattern({{suggest_typed}})
+CASE WHEN strpos(lower(n.title), (SELECT line FROM typed)) > 0
+     THEN lower(n.title) ~ (SELECT pattern FROM typed)
      ELSE false END
 
--- A single word needs no other test than the index.
--- fragment: suggest_word
-chronicle_words({{suggest_typed}}, '', E'\x03') = {{suggest_typed}} || E'\x03'
-
--- What is typed, cut into words, as a query: all of them, the last one as a
--- beginning. NULL where there is none.
--- fragment: suggest_query
-(nullif(left(chronicle_words({{suggest_typed}},
-                             '''' || right($1::text, 12) || ' ', ''' & '),
-             -3), '') || ':*')::tsquery
-
 -- name: search_suggestions :many (user_id uuid, q text, fetch int)
--- plan: custom
 -- Tags that begin so, then titles with a word that begins so. Of titles the
 -- newest are looked through first: what many titles have is found there, the
--- index (schema 0006) finds what few have.
-WITH tags AS (
+-- index (schema 0006) finds what few have, by the words of what is typed, the
+-- last one as a beginning; a single word then needs no other test. Planned
+-- once: what is typed is taken apart by itself, and the range of tags ends
+-- behind the longest one that there can be.
+WITH typed AS MATERIALIZED (
+    SELECT line, line || repeat(chr(1114111), 51) AS line_end,
+           chronicle_word_pattern(line) AS pattern,
+           chronicle_words(line, '', E'\x03') = line || E'\x03' AS is_word,
+           (nullif(left(chronicle_words(
+               line, '''' || right($1::text, 12) || ' ', ''' & '), -3), '')
+            || ':*')::tsquery AS query
+    FROM (SELECT lower($2) AS line) l),
+tags AS (
     SELECT tag, uses FROM user_tags
     WHERE user_id = $1 AND uses > 0
-      AND lower(tag) LIKE replace(replace(replace(
-          {{suggest_typed}}, '\', '\\'), '%', '\%'), '_', '\_') || '%'
+      AND lower(tag) ~>=~ (SELECT line FROM typed)
+      AND lower(tag) ~<~ (SELECT line_end FROM typed)
     ORDER BY uses DESC, tag LIMIT $3),
 room AS (SELECT $3 - count(*) AS rows FROM tags),
 near AS MATERIALIZED (
@@ -154,9 +150,10 @@ far AS MATERIALIZED (
     WHERE (SELECT it_is FROM short)
       AND array_to_tsvector(array_remove(string_to_array(
           chronicle_words(lower(n.title), right(n.user_id::text, 12) || ' ',
-                          E'\x03'), E'\x03'), '')) @@ {{suggest_query}}
+                          E'\x03'), E'\x03'), ''))
+          @@ (SELECT query FROM typed)
       AND n.user_id IS NOT DISTINCT FROM $1 AND n.deleted_at IS NULL
-      AND ({{suggest_word}} OR {{suggest_match}})
+      AND ((SELECT is_word FROM typed) OR {{suggest_match}})
     ORDER BY n.updated_at DESC, n.id DESC LIMIT (SELECT rows FROM room))
 SELECT 'tag' AS type, tag AS value, NULL::uuid AS note_id, uses AS count,
        NULL::timestamptz AS at
