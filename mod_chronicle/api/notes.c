@@ -428,13 +428,29 @@ static ch_err_t *trash_note(ch_req_t *rq, ch_rows_t **rows)
     return sql_note_trash(rq->db, &in, rows);
 }
 
+/* In a statement of its own: one that waits for the lock by itself does not
+ * see, and would keep, what was written to the history meanwhile. */
+ch_err_t *ch_note_purge(ch_db_t *db, const sql_note_purge_t *in,
+                        ch_rows_t **rows)
+{
+    const sql_sync_lock_t lock = { .user_id = in->user_id };
+    ch_rows_t *locked;
+    ch_err_t *err;
+
+    ch_db_gather(db);
+    err = sql_sync_lock(db, &lock, &locked);
+    err = err ? err : sql_note_purge(db, in, rows);
+    return err ? err : ch_db_send(db);
+}
+
 static ch_err_t *purge_note(ch_req_t *rq, ch_rows_t **rows)
 {
     const sql_note_purge_t in = { .user_id = rq->who->user_id,
                                   .id = rq->match.param[0],
-                                  .match = rq->if_match };
+                                  .match = rq->if_match,
+                                  .which = CH_PURGE_ANY };
 
-    return sql_note_purge(rq->db, &in, rows);
+    return ch_note_purge(rq->db, &in, rows);
 }
 
 static ch_err_t *delete_note(ch_req_t *rq)

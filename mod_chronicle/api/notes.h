@@ -70,6 +70,14 @@ extern const char *const ch_note_sync_states[3];
 const char *ch_note_plain(apr_pool_t *pool, const char *content,
                           apr_int64_t *words);
 
+/* Which notes ch_note_purge takes: any, or only one that has been in the trash
+ * for 30 days. */
+enum { CH_PURGE_ANY, CH_PURGE_EXPIRED };
+
+/* Deletes a note for good, after waiting for the user's lock. */
+ch_err_t *ch_note_purge(ch_db_t *db, const sql_note_purge_t *in,
+                        ch_rows_t **rows);
+
 /* Writes the fields set in row to the note of the path, under If-Match, and
  * replies with it. What is derived from the content is filled in here. */
 ch_err_t *ch_note_write_text(ch_req_t *rq, sql_note_update_t *row,

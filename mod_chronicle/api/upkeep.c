@@ -1,6 +1,7 @@
 /* Jobs that keep the database tidy: the trash, and what is over. */
 #include "api/upkeep.h"
 
+#include "api/notes.h"
 #include "base/uuid.h"
 #include "blob/blob.h"
 #include "store/kept.h"
@@ -12,9 +13,11 @@
 
 static ch_err_t *purge(ch_job_t *job, const ch_rows_t *rows, int row)
 {
+    /* it may have been restored since it was found */
     const sql_note_purge_t in = { .user_id = ch_rows_text(rows, row,
                                                           "user_id"),
-                                  .id = ch_rows_text(rows, row, "id") };
+                                  .id = ch_rows_text(rows, row, "id"),
+                                  .which = CH_PURGE_EXPIRED };
     unsigned char user[16] = { 0 };
     const ch_kept_home_t home = { .pool = job->pool,
                                   .db = job->db,
@@ -25,7 +28,7 @@ static ch_err_t *purge(ch_job_t *job, const ch_rows_t *rows, int row)
 
     ch_uuid_bytes(in.user_id, user);
     ch_kept_begin(&home, user);
-    err = sql_note_purge(job->db, &in, &done);
+    err = ch_note_purge(job->db, &in, &done);
     ch_kept_end(&home, user);
     return err;
 }

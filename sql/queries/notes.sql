@@ -280,9 +280,10 @@ SELECT v.fault, n.id, n.deleted_at, n.version
 FROM verdict v LEFT JOIN done n ON true;
 
 -- name: note_purge :one (user_id uuid, id uuid, match int[]?)
--- variants: which = any:true
+-- variants: which = any:true expired:n.deleted_at~<~now()~-~interval~'30~days'
 -- Deletes a note for good: an empty tombstone stays for sync; history goes,
--- and attachments, whose files a job removes.
+-- and attachments, whose files a job removes. Behind sync_lock, in its
+-- transaction: else what others wrote while it waited would stay.
 WITH {{bump}}, {{note_cur}},
 verdict AS (
     SELECT CASE WHEN NOT version = ANY ($3)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
+import { until } from './lib/env.mjs';
 import { TIMESTAMP, UUIDV7 } from './lib/contract.mjs';
 import { fails, invalid, NOWHERE, ok, parallel } from './lib/expect.mjs';
 
@@ -185,6 +186,29 @@ serverSuite('Note history', {}, (s) => {
     await parallel(20, async () => ok(await alice.patch(`/notes/${id}/pin`, {})));
     const note = ok(await alice.get(`/notes/${id}`));
     assert.deepEqual([note.isPinned, note.version], [false, 21]);
+  });
+
+  it('deleting for good takes along what was written while it waited', async () => {
+    const { id } = await make({ title: 'one', content: 'secret' });
+    const waiting = (n) =>
+      until(
+        async () =>
+          (await s.sql("SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'", [s.database]))
+            .length === n,
+        5000,
+        `${n} statements wait`,
+      );
+    const lock = await s.session();
+    await lock.query('BEGIN');
+    await lock.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [alice.user.id]);
+    const edit = alice.put(`/notes/${id}`, { content: 'two' });
+    await waiting(1);
+    const purge = alice.del(`/notes/${id}?permanent=true`);
+    await waiting(2);
+    await lock.query('COMMIT');
+    assert.equal(ok(await edit).version, 2);
+    ok(await purge);
+    assert.deepEqual(await rows(id), []);
   });
 
   it('each write moves the change number of its owner, without gaps or repeats', async () => {
