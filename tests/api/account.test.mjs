@@ -36,7 +36,7 @@ async function furnished(s, fields) {
   ok(await user.put(`/notes/${note}`, { content: 'x' }));
   await s.anon.post('/auth/forgot-password', { email: user.email });
   await s.sql("INSERT INTO sync_logs (user_id, action) VALUES ($1, 'pull')", [id]);
-  await s.sql("INSERT INTO sync_devices (user_id, device_id, change_seq, last_pull_at) VALUES ($1, 'd', 1, now())", [id]);
+  await s.sql("INSERT INTO sync_devices (user_id, device_id, change_seq, synced_at, last_pull_at) VALUES ($1, 'd', 1, now(), now())", [id]);
   await s.sql("INSERT INTO sync_conflicts (user_id, item_type, item_id, client_data, server_version) VALUES ($1, 'note', $2, '{}', 1)", [
     id,
     note,
