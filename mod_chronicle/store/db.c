@@ -510,6 +510,7 @@ void ch_db_rollback(ch_db_t *db)
 
 void ch_db_abandon(ch_db_t *db)
 {
+    db->gathered = NULL;
     while (db->depth) {
         ch_db_rollback(db);
     }

@@ -107,7 +107,7 @@ ch_err_t *ch_db_begin(ch_db_t *db);
 ch_err_t *ch_db_commit(ch_db_t *db);
 void ch_db_rollback(ch_db_t *db);
 
-/* Rolls back whatever is open, however deep. */
+/* Rolls back whatever is open, however deep, and forgets what was gathered. */
 void ch_db_abandon(ch_db_t *db);
 
 /* Statements that go together: after ch_db_gather they are only noted, and
@@ -116,7 +116,7 @@ void ch_db_abandon(ch_db_t *db);
  * Their rows are there once ch_db_send gave NULL; the first that fails undoes
  * all, and its error is given. Statements that count rows do not take part,
  * nor any inside a transaction: those run at once, and there is nothing to
- * send. */
+ * send. Texts among their parameters must live until they are sent. */
 void ch_db_gather(ch_db_t *db);
 ch_err_t *ch_db_send(ch_db_t *db);
 

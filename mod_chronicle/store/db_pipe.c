@@ -68,6 +68,16 @@ static PGresult *receive_end(const ch_conn_t *conn)
     return error;
 }
 
+/* The server's last words come as the result of a statement, before libpq has
+ * seen that the connection is gone. */
+static int is_farewell(const PGresult *res)
+{
+    const char *severity =
+        res ? PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED) : NULL;
+
+    return severity && (*severity == 'F' || *severity == 'P');
+}
+
 static ch_run_e receive_all(const ch_conn_t *conn, ch_piped_t *piped,
                             int count, int *failed)
 {
@@ -79,7 +89,9 @@ static ch_run_e receive_all(const ch_conn_t *conn, ch_piped_t *piped,
         piped[i].res = receive(conn);
         if (run == RUN_DONE) {
             *failed = i;
-            run = ch_conn_judge(conn, piped[i].res);
+            run = is_farewell(piped[i].res)
+                      ? RUN_LOST
+                      : ch_conn_judge(conn, piped[i].res);
         }
     }
     error = receive_end(conn);

@@ -49,6 +49,8 @@ chronicle_unit_tests = \
 	tests/unit/test_store_db_batch \
 	tests/unit/test_store_db_conn \
 	tests/unit/test_store_db_doubt \
+	tests/unit/test_store_db_pipe \
+	tests/unit/test_store_db_pipe_lost \
 	tests/unit/test_store_db_retry \
 	tests/unit/test_store_fresh \
 	tests/unit/test_store_gate \
