@@ -7,6 +7,7 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_cursor \
 	tests/fuzz/fuzz_fields \
 	tests/fuzz/fuzz_html \
+	tests/fuzz/fuzz_item \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_jwt \
 	tests/fuzz/fuzz_merge3 \

@@ -65,6 +65,7 @@ chronicle_unit_tests = \
 	tests/unit/test_web_bind \
 	tests/unit/test_web_cors \
 	tests/unit/test_web_headers \
+	tests/unit/test_web_item \
 	tests/unit/test_web_openapi \
 	tests/unit/test_web_perform \
 	tests/unit/test_web_perform_kept \
