@@ -151,7 +151,7 @@ static const ch_fields_t status_query =
 static void write_kind(ch_buf_t *buf, const ch_rows_t *rows,
                        ch_sync_kind_e kind)
 {
-    int column = ch_rows_find(rows, "is_note", 4);
+    int column = ch_rows_find(rows, "is_note", 3);
     char comma = '[';
     int row;
 

@@ -59,7 +59,7 @@ page AS MATERIALIZED (
              WHERE user_id = $1 AND change_seq > (SELECT after FROM me)
              ORDER BY change_seq LIMIT $5 + 1)
             ORDER BY seq LIMIT $5 + 1) i
-        WINDOW w AS (ORDER BY seq)) p
+        WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)) p
     WHERE place = 1 OR (place <= $5 AND bytes <= {{sync_bytes}})),
 reached AS (
     SELECT count(p.seq) AS items,
@@ -82,7 +82,11 @@ logged AS (
     FROM reached, unnest('{sync_start,pull,sync_end}'::text[]) action
     WHERE action = 'pull' OR (items > 0 AND CASE action
         WHEN 'sync_start' THEN $6 ELSE NOT reached.more END))
-SELECT r.seq AS reached, r.at AS reached_at, r.more AS unfinished, p.*
+SELECT r.seq AS reached, r.at AS reached_at, r.more AS unfinished, p.is_note,
+       p.id, p.folder_id, p.title, p.content, p.content_plain, p.word_count,
+       p.is_pinned, p.is_favorite, p.tags, p.version, p.sync_status,
+       p.client_updated_at, p.created_at, p.updated_at, p.deleted_at,
+       p.name, p.color, p.icon, p.position
 FROM reached r LEFT JOIN page p ON true ORDER BY p.seq;
 
 -- name: sync_lock :one (user_id uuid)
