@@ -10,10 +10,10 @@ usage: bench/run.sh [options]
   --rounds N       alternating rounds (3)
   --seconds S      length of one measurement (8)
   --connections N  keep-alive connections (64)
-  --only LIST      of empty,note,list,create,update,cached,hosts,pgbench,growth,
-                   search,memory (all)
+  --only LIST      of empty,note,list,create,update,pull,push,cached,hosts,
+                   pgbench,growth,search,memory (all)
   --servers LIST   of ours,express,fastify (all)
-  --rows LIST      sizes for growth, of 1k,100k,1m (1k,100k)
+  --rows LIST      sizes for growth, of 1k,10k,100k,1m (1k,100k)
   --search-rows LIST  notes of one user for search, of 1k,10k,100k,1m
                    (1k,10k,100k)
   --table N        notes of all users for search, none or 1m (none): takes
@@ -29,7 +29,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 export BENCH_ROUNDS=3 BENCH_SECONDS=8 BENCH_CONNECTIONS=64 BENCH_ROWS=1k,100k
 export BENCH_SEARCH_ROWS=1k,10k,100k BENCH_TABLE=none
-export BENCH_ONLY=empty,note,list,create,update,cached,hosts,pgbench,growth,search,memory
+export BENCH_ONLY=empty,note,list,create,update,pull,push,cached,hosts,pgbench
+BENCH_ONLY+=,growth,search,memory
 export BENCH_SERVERS=ours,express,fastify BENCH_FSYNC=on BENCH_JSON=
 module= keep=
 while [ $# -gt 0 ]; do

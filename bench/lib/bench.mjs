@@ -9,6 +9,7 @@ import { searching } from './search.mjs';
 import { pgbench } from './pgbench.mjs';
 import { start, stop, stopAll } from './servers.mjs';
 import { BUSY, grid, report } from './table.mjs';
+import { roundTrips } from './turns.mjs';
 import { WORKLOADS, checkAnswers, sql } from './workloads.mjs';
 
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
@@ -50,12 +51,15 @@ async function measureQuietly(name, server) {
   return best;
 }
 
+/* By which name in --servers it goes, when it isn't one of ours. */
+const PEERS = {
+  express: 'express', expressWhole: 'express', fastify: 'fastify',
+};
+
 async function measureWorkload(name) {
   const workload = WORKLOADS[name];
-  const peers = ['express', 'fastify'];
   const servers = workload.servers.filter((server) => server === 'pgbench'
-    ? wants('pgbench') : config.servers.includes(
-      peers.includes(server) ? server : 'ours'));
+    ? wants('pgbench') : config.servers.includes(PEERS[server] ?? 'ours'));
   const results = Object.fromEntries(servers.map((server) => [server, []]));
   for (let round = 1; round <= config.rounds; round++) {
     for (const server of servers) {
@@ -77,15 +81,20 @@ async function measureAll(done) {
     const measured = await measureWorkload(name);
     if (Object.keys(measured).length > 0) done.results[name] = measured;
   }
+  if (wants('push')) {
+    await freshDatabase();
+    done.turns = await roundTrips(config.servers);
+  }
   if (!config.servers.includes('ours')) return;
   if (wants('growth')) done.growth = await growth(say);
   if (wants('search')) done.search = await searching(say);
   if (wants('memory')) done.memory = await footprint();
 }
 
-function print({ results, growth: grown, search, memory }) {
+function print({ results, turns, growth: grown, search, memory }) {
   const { text, marks } = report(results);
   console.log(`\n${text}`);
+  if (turns) console.log(`\n${turns.text}`);
   if (grown) console.log(`\n${grid(grown.table)}`);
   if (search) console.log(`\n${grid(search.table)}`);
   if (memory) console.log(`\n${memory.text}`);
@@ -98,13 +107,14 @@ function print({ results, growth: grown, search, memory }) {
   console.log(`\nbench: ${marks.ok} targets reached, ${marks.short} short`);
 }
 
-function save({ results, growth: grown, search, memory }) {
+function save({ results, turns, growth: grown, search, memory }) {
   const { rounds, seconds, connections } = config;
   const settings = {
     rounds, seconds, connections, fsync: process.env.BENCH_FSYNC,
   };
   writeFileSync(config.json, `${JSON.stringify({
-    settings, results, growth: grown?.numbers, search: search?.numbers,
+    settings, results, roundTrips: turns?.numbers, growth: grown?.numbers,
+    search: search?.numbers,
     memory: memory?.numbers,
   }, null, 1)}\n`);
 }

@@ -30,6 +30,9 @@ SELECT ('01990000-0000-7000-8000-' || lpad((1000000 + k)::text, 12, '0'))::uuid,
  WHERE t.n = k % 500
  ORDER BY k;
 
+UPDATE users SET change_seq = :last + 1
+ WHERE id = '01990000-0000-7000-9000-000000000051';
+
 SELECT definition FROM gin_indexes \gexec
 VACUUM ANALYZE notes;
 CHECKPOINT;

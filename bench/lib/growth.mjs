@@ -3,12 +3,17 @@ import { join } from 'node:path';
 import { GROWER, config, id } from './config.mjs';
 import { measure, output } from './load.mjs';
 import { start, stop } from './servers.mjs';
+import { SYNCED, pullPage } from './sync.mjs';
 import { ask, sql } from './workloads.mjs';
 
-const SIZES = { '1k': 1_000, '100k': 100_000, '1m': 1_000_000 };
+const SIZES = {
+  '1k': 1_000, '10k': 10_000, '100k': 100_000, '1m': 1_000_000,
+};
 /* Few, because it is cost that is asked for, not waiting in line. */
 const CONNECTIONS = 8;
 const LIST = '/api/v1/notes?limit=20';
+
+const get = (path) => ({ maker: 'get', path });
 
 async function grow(first, last) {
   await output('psql', ['-qX', '-d', config.database, '-v', `first=${first}`,
@@ -28,10 +33,41 @@ async function paths(server, rows) {
     throw new Error(`page ${page} of ${rows} notes is wrong`);
   }
   return {
-    'one note': `/api/v1/notes/${id('note', 1_000_000 + rows / 2)}`,
-    'list, page 1': LIST,
-    [`list, page ${page}`]: `${LIST}&page=${page}`,
-    [`the same by cursor`]: `${LIST}&cursor=${cursor}`,
+    'one note': get(`/api/v1/notes/${id('note', 1_000_000 + rows / 2)}`),
+    'list, page 1': get(LIST),
+    [`list, page ${page}`]: get(`${LIST}&page=${page}`),
+    [`the same by cursor`]: get(`${LIST}&cursor=${cursor}`),
+  };
+}
+
+/* The place in front of a user's last page of sync. */
+async function lastPlace(server, rows) {
+  let left = rows + 1; /* with the folder */
+  let cursor = null;
+  while (left > SYNCED) {
+    const limit = Math.min(1000, left - SYNCED);
+    const { data } = await pullPage(server, GROWER, cursor, limit);
+    if (!data.hasMore || data.notes.length + data.folders.length !== limit) {
+      throw new Error(`pull of ${rows} notes: ${left} left, page is wrong`);
+    }
+    left -= limit;
+    ({ cursor } = data);
+  }
+  const { data } = await pullPage(server, GROWER, cursor);
+  if (data.hasMore || data.notes.length !== SYNCED) {
+    throw new Error(`last page of ${rows} notes: ${data.notes.length}`);
+  }
+  return cursor;
+}
+
+async function pulls(server, rows) {
+  const pull = (cursor) => ({
+    maker: 'post', path: '/api/v1/sync/pull',
+    body: JSON.stringify({ deviceId: 'grower', limit: SYNCED, cursor }),
+  });
+  return {
+    [`pull of ${SYNCED}, first page`]: pull(null),
+    'the same, last page': pull(await lastPlace(server, rows)),
   };
 }
 
@@ -45,15 +81,20 @@ export async function growth(say) {
   let loaded = 0;
   for (const size of config.rows) {
     const rows = SIZES[size];
-    if (!rows) throw new Error(`--rows knows 1k, 100k and 1m, not ${size}`);
+    if (!rows) {
+      throw new Error(`--rows knows 1k, 10k, 100k and 1m, not ${size}`);
+    }
     say(`growth: ${size} notes`);
     await grow(loaded + 1, rows);
     loaded = rows;
     table.push([`${size} notes`]);
     const server = await start('ours');
-    for (const [title, path] of Object.entries(await paths(server, rows))) {
+    const asked = {
+      ...await paths(server, rows), ...await pulls(server, rows),
+    };
+    for (const [title, request] of Object.entries(asked)) {
       const one = await measure(server,
-        { maker: 'get', path, connections: CONNECTIONS },
+        { ...request, connections: CONNECTIONS },
         Math.min(4, config.seconds));
       numbers.push({ rows, title, ...one });
       table.push([`  ${title}`, one.rate, one.cpu + one.dbCpu, one.cpu,

@@ -1,5 +1,6 @@
 -- wrk script: args are the workload, the file of tokens (one line per user),
--- a number that makes this run's titles its own, and a path for "get".
+-- a number that makes this run's titles its own, a path for "get" and "post",
+-- and a body for "post".
 --
 -- Requests are pieced together from parts made in init(), so that the load
 -- generator, which shares the cores, costs little.
@@ -15,7 +16,7 @@ local FORMAT = "01990000-0000-7000-%s000-%012d"
 local random = math.random
 local heads, tokens = {}, {}
 local count = 0
-local run, path
+local run, path, body
 
 local function head(user, extra)
     return "\r\nAuthorization: Bearer " .. tokens[user] .. "\r\n" ..
@@ -47,6 +48,18 @@ local makers = {}
 function makers.get()
     local text = "GET " .. path .. " HTTP/1.1\r\nHost: localhost" ..
         head(#tokens)
+    return function() return text end
+end
+
+local function post(to, user, text)
+    return "POST " .. to .. " HTTP/1.1\r\nHost: localhost" .. head(user,
+        "Content-Type: application/json\r\nContent-Length: " .. #text ..
+        "\r\n") .. text
+end
+
+-- POST of one body, the same way.
+function makers.post()
+    local text = post(path, #tokens, body)
     return function() return text end
 end
 
@@ -124,10 +137,58 @@ function makers.update()
     end
 end
 
+-- The first users have fewer notes than a page or a push of sync.
+local SYNCERS, SYNCED = 5, 100
+
+-- The first page of sync, for one of four devices of some user.
+function makers.pull()
+    local texts = {}
+    for user = SYNCERS, USERS do
+        for device = 1, 4 do
+            texts[#texts + 1] = post("/api/v1/sync/pull", user,
+                '{"deviceId":"device-' .. device .. '","limit":' ..
+                SYNCED .. "}")
+        end
+    end
+    return function() return texts[random(#texts)] end
+end
+
+-- New titles and contents for a hundred notes of one user. The users take
+-- turns, each in one thread: no two pushes of a user are under way at a time,
+-- which the servers under comparison would not survive.
+function makers.push()
+    local texts, turn = {}, 0
+    for i = 1, SYNCED do
+        texts[i] = " " .. words(989) .. '</p>"}'
+    end
+    local start = '","updatedAt":"2100-01-01T00:00:00Z","title":"Pushed ' ..
+        run .. "."
+    return function()
+        count = count + 1
+        turn = (turn + 1) % ((USERS - SYNCERS + 1) / 2)
+        local user = SYNCERS + 2 * turn + thread_no - 1
+        local first = 10 * user * (user - 1) + random(0, 20 * user - SYNCED)
+        local mark = ("%010d"):format(count)
+        local parts = { '{"deviceId":"device-' .. random(4) .. '","notes":[' }
+        for i = 1, SYNCED do
+            parts[#parts + 1] = (i > 1 and ',{"id":"' or '{"id":"') ..
+                FORMAT:format("8", first + i) .. start .. mark ..
+                '","content":"<p>' .. mark .. texts[i]
+        end
+        parts[#parts + 1] = "]}"
+        return post("/api/v1/sync/push", user, table.concat(parts))
+    end
+end
+
+-- wrk itself prints no 95th percentile.
+function done(summary, latency)
+    io.write(("p95 %d us\n"):format(latency:percentile(95)))
+end
+
 function init(args)
     for line in io.lines(args[2]) do tokens[#tokens + 1] = line end
     run = args[3] .. "." .. thread_no
-    path = args[4]
+    path, body = args[4], args[5]
     math.randomseed(thread_no * 7919 + tonumber(args[3]))
     request = makers[args[1]]()
 end

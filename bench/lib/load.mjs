@@ -55,6 +55,7 @@ function parse(text) {
     rate: Number(text.match(/Requests\/sec:\s+([\d.]+)/)[1]),
     bytes: size / Number(requests),
     p50: millis(text, 50),
+    p95: Number(text.match(/^p95 (\d+) us$/m)[1]) / 1000,
     p99: millis(text, 99),
     refused: Number(text.match(/Non-2xx or 3xx responses: (\d+)/)?.[1] ?? 0),
     ...socketErrors(text),
@@ -74,19 +75,22 @@ function socketErrors(text) {
 
 let runs = 0;
 
-async function wrk(server, workload, seconds) {
+async function wrk(server, workload, seconds, least = 1) {
   const { connections = config.connections } = workload;
-  const { maker, path } = { ...workload, ...workload.instead?.[server.name] };
+  const { maker, path, body } = {
+    ...workload, ...workload.instead?.[server.name],
+  };
   runs++;
   const text = await output('wrk', [
-    '--latency', '--timeout', '10s', '-t', '2', '-d', `${seconds}s`,
+    '--latency', '--timeout', '10s', '-d', `${seconds}s`,
+    '-t', String(Math.min(2, connections)),
     '-c', String(connections), '-s',
     join(config.root, 'bench/lib/load.lua'), server.base, '--',
-    maker, tokens, String(runs), path ?? '/',
+    maker, tokens, String(runs), path ?? '/', body ?? '',
   ]);
   const result = parse(text);
   if (result.refused > 0 || result.errors > 0
-      || result.closed > result.requests / 1000 || result.requests === 0) {
+      || result.closed > result.requests / 1000 || result.requests < least) {
     throw new Error(`${server.name}, ${maker}: ${result.requests} requests, `
       + `${result.refused} refused, ${result.errors} socket errors, `
       + `${result.closed} connections closed\n${tail(server)}`);
@@ -122,7 +126,8 @@ export function stopwatch(...serverPids) {
 /* Warms up, measures. The result's runs are the numbers in its titles, its
    cpu and dbCpu are microseconds per request. */
 export async function measure(server, workload, seconds = config.seconds) {
-  const warm = await wrk(server, workload, Math.min(2, seconds));
+  /* what takes longer than that is warm enough later */
+  const warm = await wrk(server, workload, Math.min(2, seconds), 0);
   const spent = stopwatch(...server.pids);
   const result = await wrk(server, workload, seconds);
   return {

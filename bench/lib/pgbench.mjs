@@ -80,7 +80,8 @@ const shield = (text) => text.replace(/'(?:[^']|'')*'/g, (literal) =>
 const SCRIPTS = {
   note: { statement: 'note_get', special: {} },
   list: {
-    statement: 'note_page_desc_live', special: { tags: ':nothing' },
+    statement: 'note_page_desc_live', rows: 20,
+    special: { tags: ':nothing' },
   },
   create: {
     statement: 'note_create',
@@ -93,9 +94,15 @@ const SCRIPTS = {
     statement: 'note_update',
     special: { title: '(:title || :fresh)', tags: ':nothing' },
   },
+  /* users with as many notes as a page has */
+  pull: {
+    statement: 'sync_pull', first: 5, rows: 100,
+    special: { device: "('device-' || :note % 4)", fetch: '100',
+      starts: ':yes' },
+  },
 };
 
-const SETUP = `\\set user random(1, 50)
+const setup = (first = 1) => `\\set user random(${first}, 50)
 \\set note 10 * :user * (:user - 1) + random(1, 20 * :user)
 \\set seq :seq + 1
 \\set fresh 100000000000 + 1000000000 * :client_id + :seq
@@ -126,12 +133,12 @@ const STRINGS = {
 
 /* Runs it once in psql, with the variables as literals: rows must come. */
 async function expectRows({ name, text }, workload) {
-  const values = { ...STRINGS, user: 3, note: 70, fresh: 999999999999 };
+  const values = { ...STRINGS, user: 7, note: 430, fresh: 999999999999 };
   const literal = text.replace(/(?<!:):(\w+)/g, (_, word) =>
     (typeof values[word] === 'string'
       ? `'${values[word]}'` : String(values[word] ?? 'NULL')));
   const rows = (await sql(`BEGIN; ${literal}; ROLLBACK`)).split('\n').length;
-  if (rows < (workload === 'list' ? 20 : 1)) {
+  if (rows < (SCRIPTS[workload].rows ?? 1)) {
     throw new Error(`${name} gives ${rows} rows\n${literal}`);
   }
 }
@@ -140,7 +147,7 @@ export async function pgbench(workload, seconds = config.seconds) {
   const statement = await script(workload);
   await expectRows(statement, workload);
   const file = join(config.dir, `pgbench-${workload}.sql`);
-  writeFileSync(file, `${SETUP}${statement.text};\n`);
+  writeFileSync(file, `${setup(SCRIPTS[workload].first)}${statement.text};\n`);
   const args = ['-n', '-M', 'prepared', '-c', String(CLIENTS), '-j', '2',
     '-f', file, ...Object.entries({ ...STRINGS, seq: '0' })
       .flatMap(([name, text]) => ['-D', `${name}=${text}`])];

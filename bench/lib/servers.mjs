@@ -70,6 +70,10 @@ const COMMANDS = {
     BENCH_FIRST: hosts[0].base, BENCH_SECOND: hosts.at(-1).base,
   }),
   express: (port) => nodeCommand(port, 'express-pg'),
+  expressWhole: (port) => {
+    const { env, ...rest } = nodeCommand(port, 'express-pg');
+    return { ...rest, env: { ...env, PEER_PUSH: 'whole' } };
+  },
   fastify: (port) => nodeCommand(port, 'fastify-pg'),
 };
 const READY = {
@@ -116,16 +120,19 @@ async function startHosts(name, count) {
 
 const FLEETS = { one: 1, two: 2 };
 
-export function start(name) {
-  return FLEETS[name] ? startHosts(name, FLEETS[name]) : startOne(name);
+/* env: what this server has in its environment instead. */
+export function start(name, env = {}) {
+  return FLEETS[name] ? startHosts(name, FLEETS[name])
+    : startOne(name, [], env);
 }
 
-async function startOne(name, hosts) {
+async function startOne(name, hosts, extra = {}) {
   const port = await freePort();
   const { command, args, env, logs } = COMMANDS[name](port, hosts);
   const log = join(config.dir, `${name}.log`);
   const out = openSync(log, 'a');
-  const child = spawn(command, args, { env, stdio: ['ignore', out, out] });
+  const child = spawn(command, args,
+    { env: { ...env, ...extra }, stdio: ['ignore', out, out] });
   closeSync(out);
   const server = {
     name, child, logs: [log, ...logs], pid: child.pid, pids: [child.pid],

@@ -2,6 +2,7 @@
 // judged. A wrong answer fails the whole bench.
 import { USERS, config, id, token } from './config.mjs';
 import { output } from './load.mjs';
+import { checkPull, checkPush, verifyPushed } from './sync.mjs';
 
 export const WORKLOADS = {
   live: {
@@ -34,6 +35,28 @@ export const WORKLOADS = {
   },
 };
 
+/* Sync of a hundred notes under load, where a push shares the machine with few
+   others, and from one client on an otherwise idle machine. */
+const PULL = { title: 'pull of 100', part: 'pull', maker: 'pull',
+  check: checkPull };
+const PUSH = { title: 'push of 100', part: 'push', maker: 'push',
+  writes: true, check: checkPush, verify: verifyPushed };
+Object.assign(WORKLOADS, {
+  pull: { ...PULL, servers: ['ours', 'express', 'fastify', 'pgbench'] },
+  pullAlone: {
+    ...PULL, title: 'pull of 100, one connection', connections: 1,
+    servers: ['ours', 'express'],
+  },
+  push: {
+    ...PUSH, connections: 8,
+    servers: ['ours', 'express', 'expressWhole', 'fastify'],
+  },
+  pushAlone: {
+    ...PUSH, title: 'push of 100, one connection', connections: 1,
+    servers: ['ours', 'express', 'expressWhole'],
+  },
+});
+
 /* Answers that are kept: against the same without a cache, and against doing
    nothing. */
 const KEPT = {
@@ -64,10 +87,15 @@ export const TARGETS = {
   note: { express: 8, fastify: 5, pgbench: 0.30 },
   list: { express: 6, fastify: 4, pgbench: 0.50 },
   create: { express: 3.5, fastify: 2.5, pgbench: 0.65 },
+  pull: { pgbench: 0.6 },
+  push: { express: 8 },
   keptList: { ours: 1.8, empty: 0.7 },
   keptNote: { ours: 1.8, empty: 0.7 },
   unchanged: { ours: 1.8, empty: 0.7 },
 };
+
+/* The 95th percentile that ours stays below, in milliseconds. */
+export const LIMITS = { pullAlone: 10, pushAlone: 60 };
 
 const ITEM = ['clientUpdatedAt', 'contentPlain', 'createdAt', 'deletedAt',
   'folder', 'folderId', 'id', 'isFavorite', 'isPinned', 'syncStatus', 'tags',
@@ -76,13 +104,13 @@ const NOTE = [...ITEM, 'content'].sort();
 const PAGE = ['hasNext', 'hasPrev', 'limit', 'nextCursor', 'page', 'total',
   'totalPages'];
 
-function expect(right, what, seen) {
+export function expect(right, what, seen) {
   if (!right) {
     throw new Error(`${what}: ${JSON.stringify(seen).slice(0, 600)}`);
   }
 }
 
-const fields = (object, names) =>
+export const fields = (object, names) =>
   Object.keys(object).sort().join() === names.join();
 
 /* One request as wrk sends it; gives the checked envelope's data. */

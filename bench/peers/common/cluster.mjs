@@ -28,6 +28,8 @@ export const settings = {
   port: Number(process.env.PORT ?? 3000),
   secret: process.env.JWT_SECRET,
   poolPerWorker: Number(process.env.PEER_POOL ?? 2),
+  /* a push in one transaction, not one per query */
+  pushWhole: process.env.PEER_PUSH === 'whole',
   limit: 100_000_000,
   windowMs: 900_000,
 };

@@ -46,6 +46,27 @@ export function toNote(row) {
   };
 }
 
+/* As sync shows it: without the folder. */
+export function toSyncNote(row) {
+  return {
+    id: row.id,
+    folderId: row.folder_id,
+    title: row.title,
+    content: row.content,
+    contentPlain: row.content_plain ?? '',
+    wordCount: row.word_count,
+    isPinned: row.is_pinned,
+    isFavorite: row.is_favorite,
+    tags: row.tags,
+    version: row.version,
+    syncStatus: row.sync_status,
+    clientUpdatedAt: row.client_updated_at,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    deletedAt: row.deleted_at,
+  };
+}
+
 function toItem(row) {
   return {
     id: row.id,

@@ -8,19 +8,36 @@ import { rateLimit } from 'express-rate-limit';
 import { v7 as uuidv7 } from 'uuid';
 import { run, settings } from '../common/cluster.mjs';
 import * as sql from '../common/sql.mjs';
+import { pull, push } from '../common/sync.mjs';
 import {
   REQUEST_ID, countWords, failure, success, toNote, toPage, toPlain,
 } from '../common/note.mjs';
 import {
-  checkCreate, checkListQuery, checkUpdate, isUuid,
+  checkCreate, checkListQuery, checkPull, checkPush, checkPushed, checkUpdate,
+  isUuid,
 } from './validate.mjs';
 
 const pool = new pg.Pool({ max: settings.poolPerWorker });
 
 /* A named statement is prepared once per connection. */
-async function query(name, values) {
-  const result = await pool.query({ name, text: sql[name], values });
-  return result.rows;
+const through = (one) => async (name, values) =>
+  (await one.query({ name, text: sql[name], values })).rows;
+const query = through(pool);
+
+/* Gives work() a query of its own, all of whose work is one transaction. */
+async function whole(work) {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const result = await work(through(client));
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
+  } finally {
+    client.release();
+  }
 }
 
 /* A key object: of a string, jsonwebtoken first tries to make a public key,
@@ -148,6 +165,23 @@ api.put('/notes/:id', handle(async (req, res) => {
   if (!row) throw new ApiError(404, 'NOTE_NOT_FOUND', 'No such note');
   res.setHeader('ETag', `"v${row.version}"`);
   res.json(success(toNote(row), 'Note updated'));
+}));
+
+api.post('/sync/pull', handle(async (req, res) => {
+  refuseFaults(checkPull(req.body));
+  const page = await pull(query, req.userId, req.body);
+  if (!page) {
+    refuseFaults([{ field: 'cursor', message: 'damaged',
+      code: 'INVALID_VALUE' }]);
+  }
+  res.json(success(page, 'Changes'));
+}));
+
+api.post('/sync/push', handle(async (req, res) => {
+  refuseFaults(checkPush(req.body));
+  const work = (one) => push(one, req.userId, req.body, checkPushed);
+  res.json(success(await (settings.pushWhole ? whole(work) : work(query)),
+    'Changes taken'));
 }));
 
 const app = express();

@@ -88,6 +88,29 @@ const UPDATE = {
 };
 const CREATE = { id: uuid, ...UPDATE };
 
+function whole(min, max) {
+  return (value, field) =>
+    (Number.isInteger(value) && value >= min && value <= max
+      ? null : fault(field, 'INVALID_VALUE', `${min} to ${max}`));
+}
+
+function items(value, field) {
+  if (!Array.isArray(value)) {
+    return fault(field, 'WRONG_TYPE', 'must be an array');
+  }
+  return value.length > 500 ? fault(field, 'TOO_MANY', 'at most 500') : null;
+}
+
+const PULL = {
+  deviceId: line(1, 255), cursor: orNull(line(0, 512)),
+  lastSyncAt: time, limit: whole(1, 1000),
+};
+const PUSH = { deviceId: line(1, 255), notes: items, folders: items };
+const PUSHED = {
+  ...CREATE, baseVersion: whole(0, 2147483647), updatedAt: time,
+  createdAt: time, deletedAt: time,
+};
+
 function checkBody(rules, body) {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     return [fault(null, 'WRONG_TYPE', 'must be an object')];
@@ -105,6 +128,20 @@ function checkBody(rules, body) {
 
 export const checkCreate = (body) => checkBody(CREATE, body);
 export const checkUpdate = (body) => checkBody(UPDATE, body);
+
+function checkWith(rules, needed) {
+  return (body) => {
+    const faults = checkBody(rules, body);
+    if (faults.length === 0 && body[needed] === undefined) {
+      faults.push(fault(needed, 'MISSING_FIELD', 'missing field'));
+    }
+    return faults;
+  };
+}
+
+export const checkPull = checkWith(PULL, 'deviceId');
+export const checkPush = checkWith(PUSH, 'deviceId');
+export const checkPushed = checkWith(PUSHED, 'id');
 
 function integer(value, fallback, min, max, field, faults) {
   if (value === undefined || value === '') return fallback;

@@ -1,4 +1,4 @@
-// JSON schemas of the four endpoints: input for Ajv, output for Fastify's
+// JSON schemas of the endpoints: input for Ajv, output for Fastify's
 // own serialiser.
 
 const UUID = '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$';
@@ -91,4 +91,74 @@ export const createNote = {
 };
 export const updateNote = {
   params, body: strict(update), response: { 200: envelope(note) },
+};
+
+const deviceId = { type: 'string', minLength: 1, maxLength: 255 };
+const dateTime = nullable({ type: 'string', format: 'date-time' });
+const list = (items) => ({ type: 'array', items });
+const { folder: _, ...syncNoteFields } = note.properties;
+const syncNote = { type: 'object', properties: syncNoteFields };
+const syncFolder = {
+  type: 'object',
+  properties: {
+    id: string, name: string, color: nullable(string),
+    icon: nullable(string), position: integer, version: integer,
+    createdAt: time, updatedAt: time, deletedAt: nullable(time),
+  },
+};
+const place = { cursor: string, syncedAt: time };
+
+export const pullChanges = {
+  body: strict({
+    deviceId, cursor: nullable({ type: 'string', maxLength: 512 }),
+    lastSyncAt: dateTime,
+    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 500 },
+  }, ['deviceId']),
+  response: {
+    200: envelope({
+      type: 'object',
+      properties: {
+        notes: list(syncNote), folders: list(syncFolder), hasMore: boolean,
+        ...place,
+      },
+    }),
+  },
+};
+export const pushChanges = {
+  body: strict({
+    deviceId,
+    notes: {
+      type: 'array', maxItems: 500,
+      items: strict({
+        id: uuid, baseVersion: { type: 'integer', minimum: 0 },
+        updatedAt: dateTime, createdAt: dateTime, deletedAt: dateTime,
+        ...update,
+      }, ['id']),
+    },
+    folders: { type: 'array', maxItems: 0 },
+  }, ['deviceId']),
+  response: {
+    200: envelope({
+      type: 'object',
+      properties: {
+        notes: list({
+          type: 'object',
+          properties: {
+            id: string, status: string, version: nullable(integer),
+            unchanged: boolean, item: nullable(syncNote),
+            error: nullable({ type: 'object', additionalProperties: true }),
+          },
+        }),
+        folders: list(syncFolder),
+        conflicts: list({ type: 'object', additionalProperties: true }),
+        summary: {
+          type: 'object',
+          properties: {
+            applied: integer, conflicts: integer, rejected: integer,
+          },
+        },
+        ...place,
+      },
+    }),
+  },
 };

@@ -10,10 +10,13 @@ import { createVerifier } from 'fast-jwt';
 import { v7 as uuidv7 } from 'uuid';
 import { run, settings } from '../common/cluster.mjs';
 import * as statements from '../common/sql.mjs';
+import { pull, push } from '../common/sync.mjs';
 import {
   REQUEST_ID, countWords, failure, success, toNote, toPage, toPlain,
 } from '../common/note.mjs';
-import { createNote, getNote, listNotes, updateNote } from './schemas.mjs';
+import {
+  createNote, getNote, listNotes, pullChanges, pushChanges, updateNote,
+} from './schemas.mjs';
 
 const db = postgres({
   host: process.env.PGHOST,
@@ -153,6 +156,17 @@ await app.register(async (api) => {
     reply.header('etag', `"v${row.version}"`);
     return success(toNote(row), 'Note updated');
   });
+
+  api.post('/sync/pull', { schema: pullChanges }, async (req) => {
+    const page = await pull(query, req.userId, req.body);
+    if (!page) throw refuse(400, 'VALIDATION_ERROR', 'Bad cursor');
+    return success(page, 'Changes');
+  });
+
+  /* its schema refuses a bad item with all others */
+  api.post('/sync/push', { schema: pushChanges }, async (req) =>
+    success(await push(query, req.userId, req.body, () => []),
+      'Changes taken'));
 }, { prefix: '/api/v1' });
 
 app.setNotFoundHandler((req, reply) => reply.code(404)
