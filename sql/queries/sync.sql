@@ -15,6 +15,26 @@ CASE WHEN changed_at > statement_timestamp() - interval '1 minute'
      THEN changed_at
      ELSE greatest(created_at, statement_timestamp() - interval '1 minute') END
 
+-- The last number whose change, and so all before it, is not later than $4:
+-- times have the order of the numbers, so it is looked for by halves.
+-- fragment: sync_place
+WITH RECURSIVE place (low, high) AS (
+    SELECT 0::bigint, change_seq
+    UNION ALL
+    SELECT CASE WHEN seen THEN middle ELSE low END,
+           CASE WHEN seen THEN high ELSE middle - 1 END
+    FROM place,
+        LATERAL (SELECT (low + high + 1) / 2 AS middle) m,
+        LATERAL (SELECT coalesce(date_trunc('milliseconds', greatest(
+            (SELECT n.updated_at FROM notes n
+             WHERE n.user_id = $1 AND n.change_seq <= middle
+             ORDER BY n.change_seq DESC LIMIT 1),
+            (SELECT f.updated_at FROM folders f
+             WHERE f.user_id = $1 AND f.change_seq <= middle
+             ORDER BY f.change_seq DESC LIMIT 1))) <= $4, true) AS seen) t
+    WHERE low < high)
+SELECT max(low) FROM place
+
 -- name: sync_pull :many (user_id uuid, device text, after bigint?, since ts?,
 --   fetch int, starts bool)
 -- What changed behind a number or a time, in the order of the changes. Every
@@ -24,15 +44,7 @@ CASE WHEN changed_at > statement_timestamp() - interval '1 minute'
 -- needs to wait for the disk because of what is written here.
 WITH me AS (
     SELECT change_seq AS head, {{sync_time}} AS head_at,
-        CASE WHEN $4 IS NOT NULL THEN greatest(0,
-                 (SELECT n.change_seq FROM notes n
-                  WHERE n.user_id = $1
-                    AND date_trunc('milliseconds', n.updated_at) <= $4
-                  ORDER BY n.change_seq DESC LIMIT 1),
-                 (SELECT f.change_seq FROM folders f
-                  WHERE f.user_id = $1
-                    AND date_trunc('milliseconds', f.updated_at) <= $4
-                  ORDER BY f.change_seq DESC LIMIT 1))
+        CASE WHEN $4 IS NOT NULL THEN ({{sync_place}})
              WHEN $3 > change_seq THEN 0
              ELSE coalesce($3, 0) END AS after,
         set_config('synchronous_commit', 'off', true)
