@@ -7,13 +7,10 @@
 (512 + octet_length(title) + coalesce(octet_length(content), 0)
  + coalesce(octet_length(content_plain), 0))
 
--- A time up to which everything a user changed can be seen: that of the latest
--- change, or, when that is old, one so far back that no statement can still be
--- at work that read the clock before it.
+-- The time of a user's latest change: up to it everything can be seen, and
+-- whatever comes is later, whatever the clock does.
 -- fragment: sync_time
-CASE WHEN changed_at > statement_timestamp() - interval '1 minute'
-     THEN changed_at
-     ELSE greatest(created_at, statement_timestamp() - interval '1 minute') END
+coalesce(changed_at, created_at)
 
 -- The last number whose change, and so all before it, is not later than $4:
 -- times have the order of the numbers, so it is looked for by halves.
