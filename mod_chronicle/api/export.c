@@ -153,7 +153,8 @@ static const ch_route_t routes[] = {
       .rate = CH_RATE_NONE, .flags = CH_FILE, .ok = 200,
       CH_ROUTE_CODES(CH_E_EXPORT_NOT_FOUND, CH_E_EXPORT_NOT_READY,
                      CH_E_RANGE_NOT_SATISFIABLE, CH_E_STORAGE_ERROR),
-      .media = "application/zip application/json", .handler = fetch, .tag = "User",
+      .media = "application/zip application/json", .handler = fetch,
+      .tag = "User",
       .summary = "The file of an export",
       .doc = "Single ranges are answered with 206." },
 };

@@ -77,7 +77,8 @@ static const ch_fields_t highlights = {
     .count = (int)CH_COUNT(highlight_rows),
 };
 
-/* The column of highlights is one that is never NULL: they are always there. */
+/* The column of highlights is one that is never NULL: they are always
+ * there. */
 static const ch_field_t found_rows[] = {
     CH_NOTE_HEAD,
     CH_NOTE_TAIL,

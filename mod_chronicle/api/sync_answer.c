@@ -157,7 +157,8 @@ static ch_err_t *write_left_out(ch_req_t *rq, ch_buf_t *buf, const char *id)
 }
 
 static ch_err_t *write_object(ch_req_t *rq, ch_buf_t *buf,
-                              const ch_sync_group_t *group, const ch_sync_entry_t *entry)
+                              const ch_sync_group_t *group,
+                              const ch_sync_entry_t *entry)
 {
     ch_err_t *err = NULL;
 
@@ -172,7 +173,8 @@ static ch_err_t *write_object(ch_req_t *rq, ch_buf_t *buf,
 }
 
 static ch_err_t *write_entry(ch_req_t *rq, ch_buf_t *buf,
-                             const ch_sync_group_t *group, const ch_sync_entry_t *entry)
+                             const ch_sync_group_t *group,
+                             const ch_sync_entry_t *entry)
 {
     const char *version =
         entry->rows ? ch_rows_text(entry->rows, entry->row, "version") : NULL;
@@ -223,7 +225,8 @@ static ch_err_t *write_group(ch_req_t *rq, ch_buf_t *buf,
 }
 
 static ch_err_t *write_conflict(ch_req_t *rq, ch_buf_t *buf,
-                                const ch_sync_group_t *group, const ch_sync_entry_t *entry)
+                                const ch_sync_group_t *group,
+                                const ch_sync_entry_t *entry)
 {
     const ch_json_t *base = ch_json_get(entry->sent, "baseVersion");
     ch_err_t *err;
@@ -283,7 +286,8 @@ ch_err_t *ch_sync_push_reply(ch_req_t *rq, const ch_sync_group_t *groups,
     ch_buf_printf(buf,
                   ",\"summary\":{\"applied\":%d,\"conflicts\":%d,"
                   "\"rejected\":%d},\"cursor\":\"%s\",\"syncedAt\":",
-                  counts[CH_SYNC_APPLIED], counts[CH_SYNC_CONFLICT], counts[CH_SYNC_REJECTED],
+                  counts[CH_SYNC_APPLIED], counts[CH_SYNC_CONFLICT],
+                  counts[CH_SYNC_REJECTED],
                   ch_sync_cursor(rq, ch_rows_text(end, 0, "reached"), 0));
     ch_jsonw_pg_time(buf, at, strlen(at));
     ch_buf_putc(buf, '}');

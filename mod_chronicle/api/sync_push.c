@@ -56,7 +56,8 @@ static void read_entry(ch_req_t *rq, ch_sync_group_t *group, apr_hash_t *seen,
     entry->fault = item->faults;
 }
 
-static void read_group(ch_req_t *rq, ch_sync_group_t *group, const ch_json_t *items)
+static void read_group(ch_req_t *rq, ch_sync_group_t *group,
+                       const ch_json_t *items)
 {
     apr_hash_t *seen = apr_hash_make(rq->pool);
     int i;
@@ -107,8 +108,8 @@ ch_err_t *ch_sync_fault(apr_pool_t *pool, const char *name)
 }
 
 /* A row of the database's answer belongs to an entry. */
-static void settle(ch_req_t *rq, ch_sync_group_t *group, ch_sync_entry_t *entry,
-                   const ch_rows_t *rows, int row)
+static void settle(ch_req_t *rq, ch_sync_group_t *group,
+                   ch_sync_entry_t *entry, const ch_rows_t *rows, int row)
 {
     const char *fault = ch_rows_text(rows, row, "fault");
     const char *head = ch_rows_text(rows, row, "head");
@@ -123,8 +124,9 @@ static void settle(ch_req_t *rq, ch_sync_group_t *group, ch_sync_entry_t *entry,
     }
     entry->rows = rows;
     entry->row = row;
-    entry->status =
-        *ch_rows_text(rows, row, "status") == 'c' ? CH_SYNC_CONFLICT : CH_SYNC_APPLIED;
+    entry->status = *ch_rows_text(rows, row, "status") == 'c'
+                        ? CH_SYNC_CONFLICT
+                        : CH_SYNC_APPLIED;
 }
 
 /* The number of the user's changes, which nobody else raises now. */
@@ -185,8 +187,8 @@ static ch_err_t *push_folders(ch_req_t *rq, ch_sync_group_t *group)
 
 /* Everything that is good, as one array; what is derived from the contents
  * beside it. */
-static void gather_notes(ch_req_t *rq, const ch_sync_group_t *group, ch_buf_t *items,
-                         sql_sync_push_notes_t *in)
+static void gather_notes(ch_req_t *rq, const ch_sync_group_t *group,
+                         ch_buf_t *items, sql_sync_push_notes_t *in)
 {
     apr_array_header_t *plains =
         apr_array_make(rq->pool, group->good, sizeof(const char *));

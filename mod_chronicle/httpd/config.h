@@ -33,7 +33,7 @@
     LIST(origins) /* of const char * */
 
 /* The JSON logs of ChronicleLog. */
-#define CH_JSONLOGS(X)                                                            \
+#define CH_JSONLOGS(X)                                                        \
     X(ERROR, "error")                                                         \
     X(SECURITY, "security")                                                   \
     X(APPLICATION, "application")

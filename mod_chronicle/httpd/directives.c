@@ -335,7 +335,8 @@ static const char *set_log(cmd_parms *cmd, void *dir, const char *name,
     ch_settings_t *settings = settings_of(cmd);
     int i = 0;
 
-    while (i < CH_JSONLOG__COUNT && strcasecmp(ch_jsonlog_names[i], name) != 0) {
+    while (i < CH_JSONLOG__COUNT
+           && strcasecmp(ch_jsonlog_names[i], name) != 0) {
         i++;
     }
     if (i == CH_JSONLOG__COUNT) {

@@ -133,7 +133,8 @@ int ch_jsonlog_wanted(const server_rec *server, ch_jsonlog_e log)
     return file_of(server, log) != NULL;
 }
 
-void ch_jsonlog_write(const server_rec *server, ch_jsonlog_e log, ch_logline_t *line)
+void ch_jsonlog_write(const server_rec *server, ch_jsonlog_e log,
+                      ch_logline_t *line)
 {
     apr_file_t *file = file_of(server, log);
     apr_size_t len, whole;
@@ -170,7 +171,8 @@ static void put_request(ch_logline_t *line, const request_rec *r)
     ch_logline_text(line, "traceId", note_of(r, CH_NOTE_TRACE_ID), ID_MAX);
 }
 
-void ch_jsonlog_begin(ch_logline_t *line, const request_rec *r, ch_jsonlog_e log)
+void ch_jsonlog_begin(ch_logline_t *line, const request_rec *r,
+                      ch_jsonlog_e log)
 {
     ch_logline_begin(line, apr_time_now(), ch_jsonlog_names[log]);
     ch_logline_text(line, "host", r->server->server_hostname, HOST_MAX);

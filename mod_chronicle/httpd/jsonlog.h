@@ -25,11 +25,13 @@ int ch_jsonlog_open(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 int ch_jsonlog_wanted(const server_rec *server, ch_jsonlog_e log);
 
 /* Ends the line and writes it: one write, and if that fails, none. */
-void ch_jsonlog_write(const server_rec *server, ch_jsonlog_e log, ch_logline_t *line);
+void ch_jsonlog_write(const server_rec *server, ch_jsonlog_e log,
+                      ch_logline_t *line);
 
 /* Begins a line about a request: time, stream, host, client, request, trace
  * and user. */
-void ch_jsonlog_begin(ch_logline_t *line, const request_rec *r, ch_jsonlog_e log);
+void ch_jsonlog_begin(ch_logline_t *line, const request_rec *r,
+                      ch_jsonlog_e log);
 
 /* A line to the log of security events. */
 void ch_jsonlog_security(const request_rec *r, const char *user,

@@ -53,7 +53,8 @@ static const char *fault_of_place(apr_pool_t *pool, const char *dir)
     if (APR_STATUS_IS_ENOENT(rv)) {
         return is_dir(pool, parent_of(pool, dir), &rv)
                    ? NULL
-                   : apr_pstrcat(pool, "cannot be made: there is no directory ",
+                   : apr_pstrcat(pool,
+                                 "cannot be made: there is no directory ",
                                  parent_of(pool, dir), NULL);
     }
     return NULL; /* who looks now may see less than who starts the server */

@@ -1,7 +1,7 @@
 /* The bus: what one server tells all others that work on the same database,
  * by LISTEN and NOTIFY; and by Redis where that is configured, since poolers
- * and some engines let no LISTEN through. One connection per server, held by one of its
- * children. A message is a letter, a space and a text:
+ * and some engines let no LISTEN through. One connection per server, held by
+ * one of its children. A message is a letter, a space and a text:
  *
  *   s <session>  this session has ended           (sent by triggers)
  *   u <user>     role, activity or address of this user changed  (likewise)

@@ -54,8 +54,8 @@ ch_limit_state_t ch_limit_take(apr_pool_t *pool, const ch_limit_t *limit);
  * be over the limit, remaining as it is. */
 ch_limit_state_t ch_limit_peek(apr_pool_t *pool, const ch_limit_t *limit);
 
-/* The same as take in two halves, for whoever sends the command (of one that has a
- * redis) along with others. `reply` is NULL when none came: then this
+/* The same as take in two halves, for whoever sends the command (of one that
+ * has a redis) along with others. `reply` is NULL when none came: then this
  * server's memory counts. */
 void ch_limit_ask(apr_pool_t *pool, const ch_limit_t *limit,
                   struct ch_redis_command_t *out);

@@ -63,7 +63,8 @@ static range_e parse(const char *header, apr_off_t size, ch_reply_t *reply)
     }
     to = number(&header);
     header += strspn(header, " \t");
-    if (*header || (from < 0 && to < 0) || (from >= 0 && to >= 0 && to < from)) {
+    if (*header || (from < 0 && to < 0)
+        || (from >= 0 && to >= 0 && to < from)) {
         return RANGE_NONE;
     }
     return judge(from, to, size, reply);

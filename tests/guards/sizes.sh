@@ -1,6 +1,6 @@
 #!/bin/sh
-# How large things may be: files of 600 lines; functions of 60 lines with 6
-# parameters and 4 levels of nesting.
+# How large things may be: files of 600 lines; lines of 79 characters in the
+# module; functions of 60 lines with 6 parameters and 4 levels of nesting.
 . tests/guards/lib/common.sh
 
 make_scratch
@@ -18,6 +18,13 @@ find mod_chronicle tests bench sql packaging conf apxs-build.sh \
             printf '%s has %d lines (at most 600)\n' "$file" "$lines"
         fi
     done >"$scratch/wrong"
+
+# --- lines ------------------------------------------------------------------
+
+find mod_chronicle -name '*.[ch]' -print | sort |
+    xargs env LC_ALL=C.UTF-8 grep -nE '^.{80}' /dev/null |
+    sed 's/^\([^:]*:[0-9]*\):.*/\1 has more than 79 characters/' \
+        >>"$scratch/wrong"
 
 # --- functions --------------------------------------------------------------
 

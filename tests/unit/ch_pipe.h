@@ -1,5 +1,5 @@
-/* What the tests of store/db_pipe share: a table, statements that change it, and
- * questions behind their back. */
+/* What the tests of store/db_pipe share: a table, statements that change it,
+ * and questions behind their back. */
 #ifndef CH_TESTS_PIPE_H
 #define CH_TESTS_PIPE_H
 

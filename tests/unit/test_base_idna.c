@@ -11,7 +11,9 @@ static const struct {
     { "EXAMPLE.com", "EXAMPLE.com" },
     { "bücher.example", "xn--bcher-kva.example" },
     { "BÜCHER.example", "xn--bcher-kva.example" },
-    { "bu\xCC\x88" "cher.example", "xn--bcher-kva.example" },
+    { "bu\xCC\x88"
+      "cher.example",
+      "xn--bcher-kva.example" },
     { "münchen.de", "xn--mnchen-3ya.de" },
     { "例え.テスト", "xn--r8jz45g.xn--zckzah" },
     { "пример.испытание", "xn--e1afmkfd.xn--80akhbyknj4f" },

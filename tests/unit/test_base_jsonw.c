@@ -244,7 +244,8 @@ START_TEST(marked)
 }
 END_TEST
 
-CH_SUITE_MAIN("base/jsonw", CH_EACH(marked, marked_texts), CH_EACH(string, strings), CH_ONCE(string_with_nul),
+CH_SUITE_MAIN("base/jsonw", CH_EACH(marked, marked_texts),
+              CH_EACH(string, strings), CH_ONCE(string_with_nul),
               CH_ONCE(string_at_every_place),
               CH_ONCE(string_up_to_the_maximum), CH_ONCE(string_of_megabytes),
               CH_ONCE(cstr_and_null), CH_EACH(integer, ints),

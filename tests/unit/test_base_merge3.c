@@ -101,7 +101,8 @@ START_TEST(merges_as_told)
 }
 END_TEST
 
-/* Bytes that git's program refuses, or that a locale could take for letters. */
+/* Bytes that git's program refuses, or that a locale could take for letters.
+ */
 START_TEST(any_bytes_are_text)
 {
     static const char zeros[] = "\0\n1\n\0\0\n";

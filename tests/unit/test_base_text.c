@@ -465,11 +465,11 @@ START_TEST(tells_scripts)
 }
 END_TEST
 
-CH_SUITE_MAIN("base/text", CH_EACH(tells_scripts, scripts), CH_ONCE(every_code_point),
-              CH_EACH(refuses_broken_utf8, invalid),
+CH_SUITE_MAIN("base/text", CH_EACH(tells_scripts, scripts),
+              CH_ONCE(every_code_point), CH_EACH(refuses_broken_utf8, invalid),
               CH_ONCE(finds_a_broken_byte_anywhere), CH_ONCE(counts_and_cuts),
               CH_EACH(trim, trims), CH_ONCE(control), CH_EACH(lower, lowers),
               CH_ONCE(lower_of_what_grows_most), CH_ONCE(ascii_lower),
               CH_EACH(email, emails), CH_EACH(url, urls),
-              CH_ONCE(url_of_the_longest_size),
-              CH_EACH(clean_lines, lines), CH_ONCE(clean_anything))
+              CH_ONCE(url_of_the_longest_size), CH_EACH(clean_lines, lines),
+              CH_ONCE(clean_anything))

@@ -255,7 +255,8 @@ START_TEST(databases)
 }
 END_TEST
 
-/* --- what goes wrong ------------------------------------------------------ */
+/* --- what goes wrong ------------------------------------------------------
+ */
 
 START_TEST(away)
 {
@@ -325,8 +326,9 @@ START_TEST(ids)
     put_many(0, SLOTS);
     drain_to_end();
     ck_assert_str_eq(
-        ch_sql("SELECT count(DISTINCT id) FROM api_logs WHERE id::text ~ "
-               "'^019bef8d-b4bb-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'"),
+        ch_sql(
+            "SELECT count(DISTINCT id) FROM api_logs WHERE id::text ~ "
+            "'^019bef8d-b4bb-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'"),
         "8192");
 }
 END_TEST

@@ -61,7 +61,8 @@ START_TEST(around_the_dead)
 }
 END_TEST
 
-/* --- many at once --------------------------------------------------------- */
+/* --- many at once ---------------------------------------------------------
+ */
 
 #define WRITERS 6
 #define EACH 6000

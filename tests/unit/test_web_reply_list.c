@@ -428,7 +428,8 @@ START_TEST(by_number_alone)
 }
 END_TEST
 
-CH_SUITE_MAIN("web/reply: lists", CH_ONCE(by_number_alone), CH_EACH(pagination, pages), CH_ONCE(items),
+CH_SUITE_MAIN("web/reply: lists", CH_ONCE(by_number_alone),
+              CH_EACH(pagination, pages), CH_ONCE(items),
               CH_ONCE(no_row_at_all), CH_EACH(asks, asked),
               CH_ONCE(leads_behind_the_last_row), CH_ONCE(other_columns),
               CH_ONCE(a_long_sort_value), CH_ONCE(the_first_page),
