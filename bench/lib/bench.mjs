@@ -1,6 +1,7 @@
 // The order of a run: workload by workload, in alternating rounds, so that
 // servers that are compared are measured within the same minute.
 import { writeFileSync } from 'node:fs';
+import { sql } from './ask.mjs';
 import { config, wants } from './config.mjs';
 import { growth } from './growth.mjs';
 import { measure, writeTokens } from './load.mjs';
@@ -10,7 +11,7 @@ import { pgbench } from './pgbench.mjs';
 import { start, stop, stopAll } from './servers.mjs';
 import { BUSY, grid, report } from './table.mjs';
 import { roundTrips } from './turns.mjs';
-import { WORKLOADS, checkAnswers, sql } from './workloads.mjs';
+import { WORKLOADS, checkAnswers } from './workloads.mjs';
 
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
 

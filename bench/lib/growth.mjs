@@ -4,7 +4,7 @@ import { GROWER, config, id } from './config.mjs';
 import { measure, output } from './load.mjs';
 import { start, stop } from './servers.mjs';
 import { SYNCED, pullPage } from './sync.mjs';
-import { ask, sql } from './workloads.mjs';
+import { ask, sql } from './ask.mjs';
 
 const SIZES = {
   '1k': 1_000, '10k': 10_000, '100k': 100_000, '1m': 1_000_000,

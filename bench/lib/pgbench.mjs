@@ -5,7 +5,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { config, id } from './config.mjs';
 import { output, stopwatch } from './load.mjs';
-import { sql } from './workloads.mjs';
+import { sql } from './ask.mjs';
 
 const CLIENTS = 8;
 const queries = join(config.root, 'sql/queries');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { GROWER, config, id, token } from './config.mjs';
 import { output, stopwatch } from './load.mjs';
 import { start, stop } from './servers.mjs';
-import { ask, sql } from './workloads.mjs';
+import { ask, sql } from './ask.mjs';
 
 const SIZES = { '1k': 1_000, '10k': 10_000, '100k': 100_000, '1m': 1_000_000 };
 /* Few, because it is cost that is asked for, not waiting in line. */

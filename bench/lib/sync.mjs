@@ -1,6 +1,6 @@
 // Pull and push: how their answers are judged.
 import { config, id } from './config.mjs';
-import { ask, expect, fields, sql } from './workloads.mjs';
+import { ask, expect, fields, sql } from './ask.mjs';
 
 /* Objects of a page or a push, as load.lua sends them. */
 export const SYNCED = 100;

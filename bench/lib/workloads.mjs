@@ -1,7 +1,7 @@
 // The measured workloads: what is asked, who is asked, and how answers are
 // judged. A wrong answer fails the whole bench.
+import { ask, expect, fields, sql } from './ask.mjs';
 import { USERS, config, id, token } from './config.mjs';
-import { output } from './load.mjs';
 import { checkPull, checkPush, verifyPushed } from './sync.mjs';
 
 export const WORKLOADS = {
@@ -103,37 +103,6 @@ const ITEM = ['clientUpdatedAt', 'contentPlain', 'createdAt', 'deletedAt',
 const NOTE = [...ITEM, 'content'].sort();
 const PAGE = ['hasNext', 'hasPrev', 'limit', 'nextCursor', 'page', 'total',
   'totalPages'];
-
-export function expect(right, what, seen) {
-  if (!right) {
-    throw new Error(`${what}: ${JSON.stringify(seen).slice(0, 600)}`);
-  }
-}
-
-export const fields = (object, names) =>
-  Object.keys(object).sort().join() === names.join();
-
-/* One request as wrk sends it; gives the checked envelope's data. */
-export async function ask(server, user, path, options = {}) {
-  const { method = 'GET', body, status = 200 } = options;
-  const reply = await fetch(`${server.base}${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${token(user)}`,
-      ...(body && { 'content-type': 'application/json' }),
-    },
-    body: body && JSON.stringify(body),
-  });
-  const text = await reply.text();
-  expect(reply.status === status, `${server.name}: ${method} ${path}`,
-    `${reply.status} ${text}`);
-  expect(/^application\/json/.test(reply.headers.get('content-type')),
-    'media type', reply.headers.get('content-type'));
-  const json = JSON.parse(text);
-  expect(fields(json, ['data', 'message', 'success', 'timestamp'])
-    && json.success === true, 'envelope', json);
-  return { data: json.data, headers: reply.headers, bytes: text.length };
-}
 
 function expectNote(note, user) {
   expect(fields(note, NOTE) && fields(note.folder, ['color', 'id', 'name'])
@@ -249,11 +218,6 @@ export async function checkAnswers(server, workload) {
   let bytes = 0;
   for (const user of users) bytes += await workload.check(server, user);
   return bytes / users.length;
-}
-
-export async function sql(text, database = config.database) {
-  return (await output('psql',
-    ['-XAqt', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', text])).trim();
 }
 
 /* At the end of a run, one request per connection may be under way. */

@@ -211,7 +211,7 @@ serverSuite('Suggestions', {}, (s) => {
       const res = await alice.get(path(q));
       assert.equal(res.status, isBlank(q) ? 400 : 200, `${JSON.stringify(q)} ${res.text.slice(0, 300)}`);
     }
-    const own = asked.filter((q) => pieces.includes(q)).slice(0, 40);
+    const own = pieces.filter((one) => !isBlank(one)).slice(0, 40);
     for (const q of own) assert.ok((await ask(q, { limit: 20 })).some((one) => one.type === 'tag'), JSON.stringify(q));
   });
 });
