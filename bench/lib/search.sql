@@ -38,7 +38,7 @@ SELECT ('01990000-0000-7000-9000-'
        || split_part(a.plain, ' ', 1 + k % 7) || ' ' || k,
        '<p>' || b.plain || '</p>', b.plain, 60,
        ARRAY['tag' || k % 50,
-             'Project ' || floor(exp((k * 7919 % 1000) / 1000.0 * ln(3000)))],
+             'Project ' || floor(exp((k::bigint * 7919 % 1000) / 1000.0 * ln(3000)))],
        k + 1, now() - (2000000 - k) * interval '1 second',
        now() - (2000000 - k) * interval '1 second'
   FROM generate_series(:first, :last) k
