@@ -23,14 +23,15 @@ static const ch_field_t in_rows[] = {
     { .name = "id", CH_IN(folder_in_t, id, CH_T_UUID),
       .flags = CH_CREATE_ONLY, .doc = "Chosen by the client, else made here" },
     { .name = "name", CH_IN(folder_in_t, name, CH_T_STR),
-      .flags = CH_REQUIRED, .min = 1, .max = 255,
+      .flags = CH_REQUIRED, .min = 1, .max = CH_FOLDER_NAME_MAX,
       .doc = "Unique among the live folders of an account" },
     { .name = "color", CH_IN(folder_in_t, color, CH_T_COLOR),
       .flags = CH_NULLABLE, .doc = "#RRGGBB" },
     { .name = "icon", CH_IN(folder_in_t, icon, CH_T_STR),
-      .flags = CH_NULLABLE, .min = 1, .max = 50, .doc = "Name of an icon" },
+      .flags = CH_NULLABLE, .min = 1, .max = CH_FOLDER_ICON_MAX,
+      .doc = "Name of an icon" },
     { .name = "position", CH_IN(folder_in_t, position, CH_T_INT), .min = 0,
-      .max = 1000000, .def = "0", .doc = "Place in the list" },
+      .max = CH_FOLDER_POSITION_MAX, .def = "0", .doc = "Place in the list" },
 };
 
 static const ch_fields_t folder_in = CH_FIELDS(folder_in_t, in_rows);

@@ -33,7 +33,8 @@ typedef struct {
 static const ch_field_t in_rows[] = {
     { .name = "id", CH_IN(note_in_t, id, CH_T_UUID), .flags = CH_CREATE_ONLY,
       .doc = "Chosen by the client, else made here" },
-    { .name = "title", CH_IN(note_in_t, title, CH_T_STR), .max = 500,
+    { .name = "title", CH_IN(note_in_t, title, CH_T_STR),
+      .max = CH_NOTE_TITLE_MAX,
       .doc = "Empty: \"Untitled Note\"" },
     { .name = "content", CH_IN(note_in_t, content, CH_T_BYTES),
       .flags = CH_NULLABLE, .max = CH_NOTE_CONTENT_MAX,
@@ -41,8 +42,8 @@ static const ch_field_t in_rows[] = {
     { .name = "folderId", CH_IN(note_in_t, folder_id, CH_T_UUID),
       .flags = CH_NULLABLE, .doc = "Absent: the default folder" },
     { .name = "tags", CH_IN(note_in_t, tags, CH_T_STRS), .flags = CH_UNIQUE,
-      .max = CH_NOTE_TAGS_MAX, .item_min = 1, .item_max = 50, .def = "[]",
-      .doc = "Repeats are dropped" },
+      .max = CH_NOTE_TAGS_MAX, .item_min = 1, .item_max = CH_NOTE_TAG_MAX,
+      .def = "[]", .doc = "Repeats are dropped" },
     { .name = "isPinned", CH_IN(note_in_t, is_pinned, CH_T_BOOL),
       .def = "false", .doc = "Pinned" },
     { .name = "isFavorite", CH_IN(note_in_t, is_favorite, CH_T_BOOL),
@@ -59,7 +60,7 @@ static const char *const sorts[] = { "updatedAt", "createdAt", "title",
 static const char *const sort_columns[] = { "updated_at", "created_at",
                                             "title", "word_count" };
 static const char *const orders[] = { "asc", "desc" };
-static const char no_folder[] = "none";
+const char ch_note_no_folder[] = "none";
 
 typedef struct {
     const char *folder_id;
@@ -75,15 +76,15 @@ typedef struct {
 
 static const ch_field_t query_rows[] = {
     { .name = "folderId", CH_IN(list_query_t, folder_id, CH_T_UUID),
-      .flags = CH_SPECIAL, .extra = no_folder,
+      .flags = CH_SPECIAL, .extra = ch_note_no_folder,
       .doc = "Only of this folder; \"none\": of no folder" },
     { .name = "pinned", CH_IN(list_query_t, pinned, CH_T_BOOL),
       .doc = "Only pinned ones, or only others" },
     { .name = "favorite", CH_IN(list_query_t, favorite, CH_T_BOOL),
       .doc = "Only favourites, or only others" },
     { .name = "tag", CH_IN(list_query_t, tags, CH_T_STRS),
-      .flags = CH_REPEAT, .max = 10, .item_min = 1, .item_max = 50,
-      .doc = "Only with all of these tags" },
+      .flags = CH_REPEAT, .max = 10, .item_min = 1,
+      .item_max = CH_NOTE_TAG_MAX, .doc = "Only with all of these tags" },
     { .name = "search", CH_IN(list_query_t, search, CH_T_STR), .min = 1,
       .max = 200, .doc = "Part of title or text, ignoring case" },
     { .name = "deleted", CH_IN(list_query_t, deleted, CH_T_BOOL),
@@ -202,8 +203,10 @@ static const int *flag(const ch_req_t *rq, size_t offset)
 
 /* Filters as both filtered statements take them. */
 #define FILTERS(rq, query)                                                    \
-    .folder_id = (query)->folder_id == no_folder ? NULL : (query)->folder_id, \
-    .no_folder = (query)->folder_id == no_folder,                             \
+    .folder_id = (query)->folder_id == ch_note_no_folder                      \
+                     ? NULL                                                   \
+                     : (query)->folder_id,                                    \
+    .no_folder = (query)->folder_id == ch_note_no_folder,                     \
     .pinned = flag(rq, offsetof(list_query_t, pinned)),                       \
     .favorite = flag(rq, offsetof(list_query_t, favorite)),                   \
     .tags = (query)->tags, .search = ch_text_like((rq)->pool, (query)->search)

@@ -5,9 +5,19 @@
 #include "store/sql_gen.h"
 #include "web/request.h"
 
+/* What notes and folders may hold, in characters if nothing else is said. */
+#define CH_NOTE_TITLE_MAX 500
 #define CH_NOTE_CONTENT_MAX 2097152 /* bytes */
+#define CH_NOTE_TAG_MAX 50
 #define CH_NOTE_TAGS_MAX 50
 #define CH_NOTE_UNTITLED "Untitled Note"
+#define CH_FOLDER_NAME_MAX 255
+#define CH_FOLDER_ICON_MAX 50
+#define CH_FOLDER_POSITION_MAX 1000000
+
+/* What a list's folderId says for notes of no folder; the member of the query
+ * is then this very pointer. */
+extern const char ch_note_no_folder[];
 
 /* The wire forms of a note, of a version of one, of a folder; of notes and
  * folders for sync. */

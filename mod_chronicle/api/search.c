@@ -17,8 +17,6 @@
 
 /* --- inputs ----------------------------------------------------------- */
 
-static const char no_folder[] = "none";
-
 typedef struct {
     const char *q;
     const char *folder_id;
@@ -33,11 +31,11 @@ static const ch_field_t search_rows[] = {
       .min = 1, .max = 200,
       .doc = "Words; \"in quotes\" a phrase, or, -without" },
     { .name = "folderId", CH_IN(search_query_t, folder_id, CH_T_UUID),
-      .flags = CH_SPECIAL, .extra = no_folder,
+      .flags = CH_SPECIAL, .extra = ch_note_no_folder,
       .doc = "Only of this folder; \"none\": of no folder" },
     { .name = "tag", CH_IN(search_query_t, tags, CH_T_STRS),
-      .flags = CH_REPEAT, .max = 10, .item_min = 1, .item_max = 50,
-      .doc = "Only with all of these tags" },
+      .flags = CH_REPEAT, .max = 10, .item_min = 1,
+      .item_max = CH_NOTE_TAG_MAX, .doc = "Only with all of these tags" },
     { .name = "pinned", CH_IN(search_query_t, pinned, CH_T_BOOL),
       .doc = "Only pinned ones, or only others" },
     { .name = "favorite", CH_IN(search_query_t, favorite, CH_T_BOOL),
@@ -219,22 +217,27 @@ static void split(parts_t *parts, const char *text)
     take_part(parts, part, used, bare || *part == '-');
 }
 
+/* The page and the filters as both statements take them. */
+#define PAGE_AND_FILTERS(rq, query)                                           \
+    .fetch = ch_page_fetch(&(query)->page),                                   \
+    .skip = ch_page_offset(&(query)->page),                                   \
+    .folder_id = (query)->folder_id == ch_note_no_folder                      \
+                     ? NULL                                                   \
+                     : (query)->folder_id,                                    \
+    .no_folder = (query)->folder_id == ch_note_no_folder,                     \
+    .pinned = CH_QUERY_OPT(rq, search_query_t, pinned),                       \
+    .favorite = CH_QUERY_OPT(rq, search_query_t, favorite),                   \
+    .tags = (query)->tags
+
 static ch_err_t *fetch_unspaced(ch_req_t *rq, ch_rows_t **rows)
 {
     const search_query_t *query = rq->query;
-    int none = query->folder_id == no_folder;
     parts_t parts = { .pool = rq->pool,
                       .words = apr_array_make(rq->pool, 8, sizeof(char *)),
                       .without = apr_array_make(rq->pool, 2, sizeof(char *)) };
     sql_search_page_unspaced_t in = {
         .user_id = rq->who->user_id,
-        .fetch = ch_page_fetch(&query->page),
-        .skip = ch_page_offset(&query->page),
-        .folder_id = none ? NULL : query->folder_id,
-        .no_folder = none,
-        .pinned = CH_QUERY_OPT(rq, search_query_t, pinned),
-        .favorite = CH_QUERY_OPT(rq, search_query_t, favorite),
-        .tags = query->tags,
+        PAGE_AND_FILTERS(rq, query),
     };
 
     split(&parts, query->q);
@@ -276,17 +279,10 @@ static const char *calmed(apr_pool_t *pool, const char *text)
 static ch_err_t *fetch_words(ch_req_t *rq, ch_rows_t **rows)
 {
     const search_query_t *query = rq->query;
-    int none = query->folder_id == no_folder;
     const sql_search_page_t in = {
         .user_id = rq->who->user_id,
         .q = calmed(rq->pool, query->q),
-        .fetch = ch_page_fetch(&query->page),
-        .skip = ch_page_offset(&query->page),
-        .folder_id = none ? NULL : query->folder_id,
-        .no_folder = none,
-        .pinned = CH_QUERY_OPT(rq, search_query_t, pinned),
-        .favorite = CH_QUERY_OPT(rq, search_query_t, favorite),
-        .tags = query->tags,
+        PAGE_AND_FILTERS(rq, query),
     };
 
     return sql_search_page(rq->db, &in, rows);

@@ -491,7 +491,17 @@ FROM users u,
              FROM folders WHERE user_id = $1) f
 WHERE u.id = $1;
 
+-- The stored change, if there is one, and the version that the client's is
+-- based on.
+-- fragment: sync_stored
+LEFT JOIN sync_conflicts c
+    ON c.user_id = $1 AND c.item_type = '{{type}}' AND c.item_id = $2
+   AND c.resolved_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN $3 THEN $4 ELSE c.base_version END AS version) b
+
 -- name: sync_quarrel_note :one (user_id uuid, id uuid, given bool, base int?)
+-- variants: type = note
 -- A note, the stored change that is in conflict with it, and the state that
 -- both come from: that of version base when a change is given, else that of
 -- the stored one's. All three as objects of fields, base and client NULL when
@@ -512,11 +522,7 @@ SELECT c.client_data AS client,
         'deletedAt', CASE WHEN h.version IS NULL THEN n.deleted_at
                           ELSE h.deleted_at END) END AS base
 FROM notes n
-LEFT JOIN sync_conflicts c
-    ON c.user_id = $1 AND c.item_type = 'note' AND c.item_id = n.id
-   AND c.resolved_at IS NULL
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN $3 THEN $4 ELSE c.base_version END AS version) b
+{{sync_stored}}
 LEFT JOIN LATERAL (
     SELECT v.* FROM note_versions v
     WHERE v.note_id = n.id AND v.is_text AND v.version >= b.version
@@ -529,6 +535,7 @@ WHERE n.id = $2 AND n.user_id = $1 AND NOT n.purged;
 
 -- name: sync_quarrel_folder :one (user_id uuid, id uuid, given bool,
 --   base int?)
+-- variants: type = folder
 -- The same of a folder.
 SELECT c.client_data AS client,
     jsonb_build_object('name', f.name, 'color', f.color, 'icon', f.icon,
@@ -541,11 +548,7 @@ SELECT c.client_data AS client,
              h.icon, 'position', h.position, 'deletedAt', h.deleted_at)
     END AS base
 FROM folders f
-LEFT JOIN sync_conflicts c
-    ON c.user_id = $1 AND c.item_type = 'folder' AND c.item_id = f.id
-   AND c.resolved_at IS NULL
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN $3 THEN $4 ELSE c.base_version END AS version) b
+{{sync_stored}}
 LEFT JOIN LATERAL (
     SELECT v.* FROM folder_versions v
     WHERE v.folder_id = f.id AND v.version >= b.version

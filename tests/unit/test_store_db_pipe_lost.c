@@ -1,5 +1,6 @@
 /* Tests of store/db_pipe on a real PostgreSQL: what the server undoes is done
  * again, also at the commit; what is lost on its way is not, and told. */
+#include "ch_killer.h"
 #include "ch_pipe.h"
 
 /* Both sleep in their first try only, so that a second one would be seen. */
@@ -114,28 +115,6 @@ START_TEST(a_deferred_constraint)
 }
 END_TEST
 
-static int killed;
-
-/* Waits for a statement that sleeps and ends its connection. */
-static void *APR_THREAD_FUNC kill_sleeper(apr_thread_t *thread, void *data)
-{
-    PGconn *pg = ch_pg_connect(database.name);
-    int i;
-
-    for (i = 0; pg && !killed && i < 1000; i++) {
-        PGresult *res = PQexec(
-            pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE wait_event = 'PgSleep' "
-                "AND datname = current_database()");
-
-        killed = PQntuples(res) > 0;
-        PQclear(res);
-        usleep(5000);
-    }
-    PQfinish(pg);
-    return NULL;
-}
-
 /* --- lost connections -----------------------------------------------------
  */
 
@@ -146,13 +125,12 @@ START_TEST(reads_are_repeated)
 
     prepare();
     ch_sql("INSERT INTO t VALUES (1)");
-    killer = start(kill_sleeper);
+    killer = start_killer();
     ch_db_gather(door);
     ck_result(ch_db_query(door, &look, NULL, &rows), "");
     ck_result(ch_db_query(door, &slow_read, NULL, &slow), "");
     ck_result(ch_db_send(door), "");
-    join(killer);
-    ck_assert(killed);
+    ck_killed(killer);
     ck_look(rows, "1");
     ck_assert_int_eq(ch_rows_int(slow, 0, "n"), 2);
     ck_assert_int_eq(ch_db_in_doubt(door), 0);
@@ -167,7 +145,7 @@ START_TEST(writes_are_not_repeated)
     ch_rows_t *slow;
 
     prepare();
-    killer = start(kill_sleeper);
+    killer = start_killer();
     ch_db_gather(door);
     ck_result(put(&insert, 100), "");
     ck_result(_i ? ch_db_query(door, &slow_read, NULL, &slow)
@@ -175,8 +153,7 @@ START_TEST(writes_are_not_repeated)
               "");
     ck_result(put(&insert, 101), "");
     ck_result(ch_db_send(door), "DATABASE_ERROR");
-    join(killer);
-    ck_assert(killed);
+    ck_killed(killer);
     ck_assert_int_eq(ch_db_in_doubt(door), 1);
     ck_assert_int_eq(tries(), 1);
     ck_assert_str_eq(rows_of_t(), "");
@@ -194,12 +171,11 @@ START_TEST(lost_at_the_commit)
            "RETURN NULL; END $$;"
            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE "
            "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle()");
-    killer = start(kill_sleeper);
+    killer = start_killer();
     ch_db_gather(door);
     ck_result(put(&insert, 100), "");
     ck_result(ch_db_send(door), "DATABASE_ERROR");
-    join(killer);
-    ck_assert(killed);
+    ck_killed(killer);
     ck_assert_int_eq(ch_db_in_doubt(door), 1);
     ck_assert_str_eq(rows_of_t(), "");
     ck_goes_on("1000");

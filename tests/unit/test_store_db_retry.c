@@ -1,8 +1,6 @@
 /* Tests of store/db on a real PostgreSQL: what may be sent twice is, what may
  * not is not; transactions hold together or are undone. */
-#include "ch_database.h"
-
-#include <apr_thread_proc.h>
+#include "ch_killer.h"
 
 static ch_db_home_t *home;
 
@@ -58,46 +56,6 @@ static const ch_sql_t slow_write = {
             "INSERT INTO t SELECT n FROM b",
     .index = 2
 };
-
-static int killed;
-
-/* Waits for a statement that sleeps and ends its connection. */
-static void *APR_THREAD_FUNC kill_sleeper(apr_thread_t *thread, void *data)
-{
-    PGconn *pg = ch_pg_connect(database.name);
-    int i;
-
-    for (i = 0; pg && !killed && i < 1000; i++) {
-        PGresult *res = PQexec(
-            pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE wait_event = 'PgSleep' "
-                "AND datname = current_database()");
-
-        killed = PQntuples(res) > 0;
-        PQclear(res);
-        usleep(5000);
-    }
-    PQfinish(pg);
-    return NULL;
-}
-
-static apr_thread_t *start_killer(void)
-{
-    apr_thread_t *thread;
-
-    killed = 0;
-    ck_assert_int_eq(
-        apr_thread_create(&thread, NULL, kill_sleeper, NULL, pool), 0);
-    return thread;
-}
-
-static void ck_killed(apr_thread_t *thread)
-{
-    apr_status_t status;
-
-    apr_thread_join(&status, thread);
-    ck_assert(killed);
-}
 
 START_TEST(a_read_is_repeated)
 {
