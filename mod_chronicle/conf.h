@@ -81,6 +81,14 @@ struct ch_conf_t {
                * a database share it */
     int api_log_rate; /* rows per second, 0 = off */
 
+    int socketio;                 /* Socket.IO is served */
+    int socketio_echo;            /* with its namespace /echo */
+    int socketio_ping_ms;         /* between two pings */
+    int socketio_pong_ms;         /* within which a pong must come */
+    int socketio_max_payload;     /* bytes of a message, or of a poll */
+    int socketio_upgrade_ms;      /* within which an upgrade must end */
+    const apr_array_header_t *blocked_words; /* of const char *, of chat */
+
     const struct ch_smtp_t *smtp;         /* NULL = mail stays queued */
     const struct ch_mailbox_t *mail_from; /* set where smtp is */
     const char *mail_host; /* our name among mail servers; NULL = the host's */

@@ -50,6 +50,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/charref.c \
 	mod_chronicle/base/clock.c \
 	mod_chronicle/base/err.c \
+	mod_chronicle/base/heap.c \
 	mod_chronicle/base/html.c \
 	mod_chronicle/base/idna.c \
 	mod_chronicle/base/json.c \
@@ -72,6 +73,9 @@ chronicle_core_sources = \
 	mod_chronicle/net/smtp.c \
 	mod_chronicle/net/smtp_talk.c \
 	mod_chronicle/net/smtp_url.c \
+	mod_chronicle/realtime/event.c \
+	mod_chronicle/realtime/publish.c \
+	mod_chronicle/realtime/record.c \
 	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
 	mod_chronicle/store/cache.c \
@@ -163,6 +167,7 @@ chronicle_headers = \
 	mod_chronicle/base/clock.h \
 	mod_chronicle/base/codes.h \
 	mod_chronicle/base/err.h \
+	mod_chronicle/base/heap.h \
 	mod_chronicle/base/html.h \
 	mod_chronicle/base/idna.h \
 	mod_chronicle/base/json.h \
@@ -189,6 +194,20 @@ chronicle_headers = \
 	mod_chronicle/net/net.h \
 	mod_chronicle/net/smtp.h \
 	mod_chronicle/net/smtp_talk.h \
+	mod_chronicle/realtime/chunk.h \
+	mod_chronicle/realtime/conn.h \
+	mod_chronicle/realtime/door.h \
+	mod_chronicle/realtime/engineio.h \
+	mod_chronicle/realtime/event.h \
+	mod_chronicle/realtime/far.h \
+	mod_chronicle/realtime/loop.h \
+	mod_chronicle/realtime/publish.h \
+	mod_chronicle/realtime/realtime.h \
+	mod_chronicle/realtime/record.h \
+	mod_chronicle/realtime/socketio.h \
+	mod_chronicle/realtime/typing.h \
+	mod_chronicle/realtime/wire.h \
+	mod_chronicle/realtime/ws.h \
 	mod_chronicle/store/apilog.h \
 	mod_chronicle/store/bus.h \
 	mod_chronicle/store/cache.h \

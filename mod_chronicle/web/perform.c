@@ -197,8 +197,12 @@ ch_err_t *ch_handler_stage(ch_req_t *rq)
                     : rq->route->cache && rq->who ? answer(rq)
                                                   : perform(rq);
 
-    if (!err) {
-        rq->done = 1;
+    if (err) {
+        return err;
     }
-    return err;
+    if (rq->after) {
+        rq->after(rq);
+    }
+    rq->done = 1;
+    return NULL;
 }

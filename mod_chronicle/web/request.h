@@ -111,6 +111,8 @@ struct ch_req_t {
     const char *canonical;        /* path, without aliases */
     const char *idem_key;         /* NULL = none */
     ch_db_t *db;
+    apr_array_header_t *told;     /* what `after` is about; NULL = nothing */
+    void (*after)(ch_req_t *rq);  /* called when all is committed; NULL = no */
 
     /* the answer */
     apr_table_t *out; /* headers */

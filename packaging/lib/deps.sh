@@ -8,7 +8,7 @@ libtoolize:libtool pkg-config:pkg-config psql:postgresql-client curl:curl"
 readonly PACKAGES="apache2-bin apache2-dev apache2-utils
 libaprutil1-dbd-pgsql libpq-dev libjansson-dev libssl-dev
 libutf8proc-dev libhiredis-dev libarchive-dev libcurl4-openssl-dev libgit2-dev
-check ca-certificates"
+libwslay-dev check ca-certificates"
 
 package_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -1,0 +1,37 @@
+/* The door of realtime/: what the server opens and closes. */
+#ifndef CH_REALTIME_REALTIME_H
+#define CH_REALTIME_REALTIME_H
+
+#include "realtime/event.h"
+
+/* What the room borrows from the server. */
+typedef struct {
+    const ch_events_t *const *events; /* tables of the product */
+    int event_count;
+    /* {"cursor":…} of "sync:changed" for rq->who, into data. */
+    ch_err_t *(*sync_event)(ch_req_t *rq, ch_buf_t *data);
+    const ch_io_t *io; /* of events; ch_req_t.io_ctx is conf's owner */
+    void (*log)(void *ctx, char level, int number, const char *text);
+    void *ctx; /* of log */
+    int threads; /* that wait for the database */
+    int sockets_max; /* descriptors that it may hold */
+} ch_realtime_t;
+
+/* In a child, before its first request: threads and loop. 0 when the system
+ * refuses: then there is no realtime in this child. */
+int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf);
+
+/* The child is to end: no new connections. Those that are there are told to
+ * come back, over `spread`; returns when all are closed. */
+void ch_realtime_end(apr_time_t spread);
+
+/* What the bus heard, from any thread: a letter of the bus ('s', 'u', and 'r'
+ * with a record of another server) and its text. */
+void ch_realtime_hear(const ch_conf_t *conf, char letter, const char *text,
+                      size_t len);
+
+/* Announcements may have been missed: sessions, rooms and members are looked
+ * at anew. */
+void ch_realtime_doubt(const ch_conf_t *conf);
+
+#endif

@@ -1,0 +1,61 @@
+/* Records from child to child of one server: each child has a slot with an
+ * inbox, a socket that keeps records apart and in order. A record is some
+ * bytes, which this file doesn't look at, and perhaps a descriptor. */
+#ifndef CH_REALTIME_WIRE_H
+#define CH_REALTIME_WIRE_H
+
+#include "chronicle.h"
+
+#define CH_WIRE_SLOTS_MAX 512
+#define CH_WIRE_ALL (-1)
+
+/* --- parent ----------------------------------------------------------- */
+
+/* Makes the inboxes, once in the life of the server: `kept` is what an earlier
+ * call returned (NULL = there was none) and is then used as it is. Lives with
+ * pool. NULL when the system refuses. */
+typedef struct ch_wire_kept_t ch_wire_kept_t;
+ch_wire_kept_t *ch_wire_make(apr_pool_t *pool, ch_wire_kept_t *kept,
+                             int slots);
+
+/* Memory shared by all processes, zeroed when new: who has which slot. Call
+ * after ch_wire_make. */
+void ch_wire_open(void *memory);
+size_t ch_wire_size(void);
+
+/* --- child ------------------------------------------------------------ */
+
+/* Takes a free slot (nobody's, or of a process that is dead) and empties its
+ * inbox: 1, or 0 when there is none. Registers that it is given back with
+ * pool. */
+int ch_wire_claim(apr_pool_t *pool);
+
+/* The slot of this child, -1 = none; and what tells this life of the slot from
+ * earlier ones. */
+int ch_wire_slot(void);
+apr_uint32_t ch_wire_life(int slot);
+
+/* Slots whose child died without giving it back since the last call of this
+ * function in any child: their number and life, each told to one caller. */
+int ch_wire_bury(int *slots, apr_uint32_t *lives, int max);
+
+/* Whether this child wants what is told to all: it has sockets. */
+void ch_wire_listen(int on);
+
+/* Whether any child of this server does. */
+int ch_wire_heard(void);
+
+/* The descriptor of the own inbox, to be watched. */
+int ch_wire_fd(void);
+
+/* The next record of the own inbox: 1 and its bytes, in pool, and *fd (-1 =
+ * none; the caller closes it); 0 when there is none. */
+int ch_wire_next(apr_pool_t *pool, ch_bytes_t *out, int *fd);
+
+/* From any thread. Sends a record to one slot, or (CH_WIRE_ALL) to all
+ * children that listen, this one included. Long ones go through a file that
+ * has no name. fd: a duplicate is sent along, -1 = none. An inbox that is
+ * full is waited for, up to a second. The number of children that got it. */
+int ch_wire_tell(int slot, const void *data, size_t len, int fd);
+
+#endif
