@@ -73,9 +73,17 @@ chronicle_core_sources = \
 	mod_chronicle/net/smtp.c \
 	mod_chronicle/net/smtp_talk.c \
 	mod_chronicle/net/smtp_url.c \
+	mod_chronicle/realtime/chunk.c \
+	mod_chronicle/realtime/conn.c \
+	mod_chronicle/realtime/engineio.c \
 	mod_chronicle/realtime/event.c \
+	mod_chronicle/realtime/loop.c \
 	mod_chronicle/realtime/publish.c \
 	mod_chronicle/realtime/record.c \
+	mod_chronicle/realtime/socketio.c \
+	mod_chronicle/realtime/typing.c \
+	mod_chronicle/realtime/wire.c \
+	mod_chronicle/realtime/ws.c \
 	mod_chronicle/store/apilog.c \
 	mod_chronicle/store/bus.c \
 	mod_chronicle/store/cache.c \

@@ -22,6 +22,11 @@ typedef enum {
 ch_err_t *ch_json_parse(apr_pool_t *pool, const char *data, size_t len,
                         int depth_max, const ch_json_t **out);
 
+/* The same as RFC 8259 has it: U+0000 and repeated keys are taken. NULL when
+ * it is no JSON, or too deep. */
+const ch_json_t *ch_json_parse_any(apr_pool_t *pool, const char *data,
+                                   size_t len, int depth_max);
+
 ch_json_e ch_json_type(const ch_json_t *value);
 const char *ch_json_string(const ch_json_t *value, size_t *len);
 apr_int64_t ch_json_int(const ch_json_t *value);

@@ -22,6 +22,9 @@ ch_chunk_t *ch_chunk_packet(char type, const char *text, size_t len);
 ch_chunk_t *ch_chunk_binary(const char *data, size_t len);
 ch_chunk_t *ch_chunk_raw(const char *data, size_t len);
 
+/* As ch_chunk_packet, of several parts one after the other. */
+ch_chunk_t *ch_chunk_join(char type, const ch_bytes_t *parts, int count);
+
 /* Another reference, and one less; NULL has none. */
 ch_chunk_t *ch_chunk_hold(ch_chunk_t *chunk);
 void ch_chunk_drop(ch_chunk_t *chunk);

@@ -17,8 +17,12 @@ typedef struct {
     ssize_t (*read)(void *ctx, char *data, size_t size);
     /* Bytes taken; -1 = none now; -2 = it is broken. */
     ssize_t (*write)(void *ctx, const struct iovec *parts, int count);
+    /* All is written: tells the other side that this is the end. What is
+     * called after this is close. */
+    void (*finish)(void *ctx);
     /* The loop lets go of it: nothing of it is called after this. ctx may
-     * only now be disposed of. */
+     * only now be disposed of. Whoever handed it over may still have been
+     * about it for a moment: this comes a second later than all else. */
     void (*close)(void *ctx);
 } ch_carrier_t;
 
@@ -48,11 +52,15 @@ void ch_conn_send(ch_conn_t *conn, ch_chunk_t *chunk);
 /* Bytes that wait to be sent. */
 size_t ch_conn_backlog(const ch_conn_t *conn);
 
-/* Sends what waits, for at most two seconds, and closes. conn is not to be
- * used any more. */
+/* Sends what waits, tells the other side, and closes once that has closed, or
+ * after two seconds. conn is not to be used any more. */
 void ch_conn_close(ch_conn_t *conn);
 
 /* Closes at once. */
 void ch_conn_drop(ch_conn_t *conn);
+
+/* How many there are in this process, those that are still closing included.
+ * Any thread. */
+int ch_conn_count(void);
 
 #endif

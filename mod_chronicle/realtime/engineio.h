@@ -36,7 +36,9 @@ typedef struct {
 /* Reads a raw query string (NULL = none), in pool. EIO, transport and sid;
  * anything else (t, b64, what clients add) is passed over. A fault or
  * CH_EIO_GOOD. sid is decoded and at most 64 characters of [A-Za-z0-9_-], or
- * CH_EIO_SID_UNKNOWN. */
+ * CH_EIO_SID_UNKNOWN; an empty one is none. Another EIO than 4 is BAD_VERSION
+ * without sid and BAD_REQUEST with one; *out is then set as if it were good,
+ * because the reference looks at the method, or at the session, before. */
 ch_eio_fault_e ch_eio_query(apr_pool_t *pool, const char *args,
                             ch_eio_query_t *out);
 
@@ -68,7 +70,7 @@ int ch_eio_message(int binary, const char *data, size_t len,
  * unless it is the first), binary as 'b' and base64. */
 void ch_eio_add(ch_buf_t *body, const ch_chunk_t *packet);
 
-/* Bytes that ch_eio_add would add. */
+/* Bytes that ch_eio_add adds, with a separator. */
 size_t ch_eio_size(const ch_chunk_t *packet);
 
 #endif

@@ -21,7 +21,7 @@ struct ch_watch_t {
 typedef struct ch_timer_t ch_timer_t;
 struct ch_timer_t {
     ch_timer_t *next, **link; /* NULL = it is not set */
-    apr_time_t at;
+    apr_time_t at;            /* the loop's own */
     void (*due)(ch_timer_t *timer);
 };
 
@@ -54,6 +54,10 @@ void ch_loop_unwatch(ch_loop_t *loop, ch_watch_t *watch);
 /* Sets it, in place of an earlier time. */
 void ch_loop_timer_set(ch_loop_t *loop, ch_timer_t *timer, apr_time_t at);
 void ch_loop_timer_clear(ch_timer_t *timer);
+
+/* CH_LOOP_BUFFER bytes for whoever needs them during one call. */
+#define CH_LOOP_BUFFER 65536
+char *ch_loop_buffer(ch_loop_t *loop);
 
 /* The time, taken once in each turn. */
 apr_time_t ch_loop_now(const ch_loop_t *loop);

@@ -49,13 +49,16 @@ int ch_wire_heard(void);
 int ch_wire_fd(void);
 
 /* The next record of the own inbox: 1 and its bytes, in pool, and *fd (-1 =
- * none; the caller closes it); 0 when there is none. */
+ * none; the caller closes it); 0 when there is none. One thread reads. A
+ * record whose descriptor does not come through is passed over. */
 int ch_wire_next(apr_pool_t *pool, ch_bytes_t *out, int *fd);
 
 /* From any thread. Sends a record to one slot, or (CH_WIRE_ALL) to all
  * children that listen, this one included. Long ones go through a file that
  * has no name. fd: a duplicate is sent along, -1 = none. An inbox that is
- * full is waited for, up to a second. The number of children that got it. */
+ * full is waited for, up to a second in all; but not by the thread that reads,
+ * which others may be waiting for, and not when its child is dead. The number
+ * of children that got it. */
 int ch_wire_tell(int slot, const void *data, size_t len, int fd);
 
 #endif

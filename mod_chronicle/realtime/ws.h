@@ -19,6 +19,7 @@
 #define CH_WS_GOING_AWAY 1001
 #define CH_WS_PROTOCOL 1002
 #define CH_WS_RESTART 1012
+#define CH_WS_TRY_LATER 1013
 
 /* What is half read; NULL between messages. */
 typedef struct ch_ws_t ch_ws_t;

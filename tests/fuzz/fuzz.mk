@@ -5,6 +5,7 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_clock \
 	tests/fuzz/fuzz_cookie \
 	tests/fuzz/fuzz_cursor \
+	tests/fuzz/fuzz_engineio \
 	tests/fuzz/fuzz_fields \
 	tests/fuzz/fuzz_html \
 	tests/fuzz/fuzz_item \
@@ -15,4 +16,6 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_refresh \
 	tests/fuzz/fuzz_smtp_talk \
-	tests/fuzz/fuzz_trace
+	tests/fuzz/fuzz_socketio \
+	tests/fuzz/fuzz_trace \
+	tests/fuzz/fuzz_ws

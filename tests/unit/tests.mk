@@ -35,11 +35,18 @@ chronicle_unit_tests = \
 	tests/unit/test_blob_fs \
 	tests/unit/test_net_smtp_talk \
 	tests/unit/test_net_smtp_url \
+	tests/unit/test_realtime_conn \
+	tests/unit/test_realtime_loop \
+	tests/unit/test_realtime_typing \
+	tests/unit/test_realtime_wire \
 	tests/unit/test_store_apilog \
 	tests/unit/test_store_apilog_many \
 	tests/unit/test_base_words \
 	tests/unit/test_jobs_runner \
 	tests/unit/test_jobs_runner_loss \
+	tests/unit/test_realtime_engineio \
+	tests/unit/test_realtime_socketio \
+	tests/unit/test_realtime_ws \
 	tests/unit/test_store_bus \
 	tests/unit/test_store_bus_loss \
 	tests/unit/test_store_cache \
