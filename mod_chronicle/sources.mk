@@ -11,6 +11,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/auth.c \
 	mod_chronicle/api/auth_mail.c \
 	mod_chronicle/api/auth_tokens.c \
+	mod_chronicle/api/chat_events.c \
 	mod_chronicle/api/docs_page.c \
 	mod_chronicle/api/export.c \
 	mod_chronicle/api/export_archive.c \
@@ -20,9 +21,16 @@ chronicle_core_sources = \
 	mod_chronicle/api/files.c \
 	mod_chronicle/api/folders.c \
 	mod_chronicle/api/mail.c \
+	mod_chronicle/api/members.c \
+	mod_chronicle/api/message_missed.c \
+	mod_chronicle/api/message_reads.c \
+	mod_chronicle/api/message_search.c \
+	mod_chronicle/api/messages.c \
 	mod_chronicle/api/metrics.c \
 	mod_chronicle/api/note_versions.c \
 	mod_chronicle/api/notes.c \
+	mod_chronicle/api/reactions.c \
+	mod_chronicle/api/rooms.c \
 	mod_chronicle/api/root.c \
 	mod_chronicle/api/search.c \
 	mod_chronicle/api/sync.c \
@@ -73,15 +81,32 @@ chronicle_core_sources = \
 	mod_chronicle/net/smtp.c \
 	mod_chronicle/net/smtp_talk.c \
 	mod_chronicle/net/smtp_url.c \
+	mod_chronicle/realtime/attend.c \
+	mod_chronicle/realtime/call.c \
 	mod_chronicle/realtime/chunk.c \
 	mod_chronicle/realtime/conn.c \
+	mod_chronicle/realtime/connect.c \
+	mod_chronicle/realtime/deliver.c \
+	mod_chronicle/realtime/door.c \
+	mod_chronicle/realtime/echo.c \
+	mod_chronicle/realtime/engine.c \
 	mod_chronicle/realtime/engineio.c \
 	mod_chronicle/realtime/event.c \
+	mod_chronicle/realtime/far.c \
+	mod_chronicle/realtime/hands.c \
+	mod_chronicle/realtime/hub.c \
 	mod_chronicle/realtime/loop.c \
+	mod_chronicle/realtime/polls.c \
+	mod_chronicle/realtime/presence.c \
 	mod_chronicle/realtime/publish.c \
+	mod_chronicle/realtime/pump.c \
+	mod_chronicle/realtime/realtime.c \
 	mod_chronicle/realtime/record.c \
+	mod_chronicle/realtime/socket.c \
 	mod_chronicle/realtime/socketio.c \
+	mod_chronicle/realtime/tend.c \
 	mod_chronicle/realtime/typing.c \
+	mod_chronicle/realtime/typist.c \
 	mod_chronicle/realtime/wire.c \
 	mod_chronicle/realtime/ws.c \
 	mod_chronicle/store/apilog.c \
@@ -131,6 +156,7 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/authn.c \
 	mod_chronicle/httpd/authz.c \
 	mod_chronicle/httpd/background.c \
+	mod_chronicle/httpd/carrier.c \
 	mod_chronicle/httpd/config.c \
 	mod_chronicle/httpd/dbpool.c \
 	mod_chronicle/httpd/directives.c \
@@ -139,6 +165,7 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/hooks.c \
 	mod_chronicle/httpd/io.c \
 	mod_chronicle/httpd/jsonlog.c \
+	mod_chronicle/httpd/live.c \
 	mod_chronicle/httpd/logs.c \
 	mod_chronicle/httpd/mail_config.c \
 	mod_chronicle/httpd/redispool.c \
@@ -146,12 +173,14 @@ chronicle_httpd_sources = \
 	mod_chronicle/httpd/shared.c \
 	mod_chronicle/httpd/status.c \
 	mod_chronicle/httpd/storage.c \
+	mod_chronicle/httpd/upgrade.c \
 	mod_chronicle/mod_chronicle.c
 
 chronicle_headers = \
 	mod_chronicle/api/account.h \
 	mod_chronicle/api/api.h \
 	mod_chronicle/api/auth_mail.h \
+	mod_chronicle/api/chat.h \
 	mod_chronicle/api/export.h \
 	mod_chronicle/api/files.h \
 	mod_chronicle/api/mail.h \
@@ -197,21 +226,30 @@ chronicle_headers = \
 	mod_chronicle/httpd/config.h \
 	mod_chronicle/httpd/jsonlog.h \
 	mod_chronicle/httpd/server.h \
+	mod_chronicle/httpd/upgrade.h \
 	mod_chronicle/jobs/job.h \
 	mod_chronicle/net/curl.h \
 	mod_chronicle/net/net.h \
 	mod_chronicle/net/smtp.h \
 	mod_chronicle/net/smtp_talk.h \
+	mod_chronicle/realtime/call.h \
 	mod_chronicle/realtime/chunk.h \
 	mod_chronicle/realtime/conn.h \
+	mod_chronicle/realtime/core.h \
 	mod_chronicle/realtime/door.h \
+	mod_chronicle/realtime/engine.h \
 	mod_chronicle/realtime/engineio.h \
 	mod_chronicle/realtime/event.h \
 	mod_chronicle/realtime/far.h \
+	mod_chronicle/realtime/hands.h \
+	mod_chronicle/realtime/hub.h \
 	mod_chronicle/realtime/loop.h \
+	mod_chronicle/realtime/presence.h \
 	mod_chronicle/realtime/publish.h \
+	mod_chronicle/realtime/pump.h \
 	mod_chronicle/realtime/realtime.h \
 	mod_chronicle/realtime/record.h \
+	mod_chronicle/realtime/socket.h \
 	mod_chronicle/realtime/socketio.h \
 	mod_chronicle/realtime/typing.h \
 	mod_chronicle/realtime/wire.h \

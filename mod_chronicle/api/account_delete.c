@@ -2,6 +2,7 @@
 #include "api/account.h"
 
 #include "api/api.h"
+#include "api/chat.h"
 #include "auth/auth.h"
 #include "auth/password.h"
 #include "store/sql_gen.h"
@@ -59,9 +60,13 @@ static ch_err_t *lock(ch_req_t *rq, const char *hash)
 {
     const sql_account_lock_t in = { .id = rq->who->user_id,
                                     .password_hash = hash };
+    const sql_room_lock_all_t rooms = { .user_id = rq->who->user_id };
     ch_rows_t *rows;
     ch_err_t *err = sql_account_patience(rq->db);
 
+    if (!err) { /* rooms before users, as everybody does */
+        err = sql_room_lock_all(rq->db, &rooms);
+    }
     if (!err) {
         err = sql_account_lock(rq->db, &in, &rows);
     }
@@ -78,8 +83,15 @@ static ch_err_t *delete_all(ch_req_t *rq)
     const sql_account_delete_t row = { .id = rq->who->user_id,
                                        .ip = rq->client_ip,
                                        .request_id = rq->request_id };
+    const sql_account_messages_t messages = { .id = rq->who->user_id };
     ch_err_t *err = sql_account_files(rq->db, &files);
 
+    if (!err) {
+        err = ch_room_leave_all(rq);
+    }
+    if (!err) {
+        err = sql_account_messages(rq->db, &messages);
+    }
     for (table.what = 0; table.what < WHATS && !err; table.what++) {
         err = sql_account_empty(rq->db, &table);
     }

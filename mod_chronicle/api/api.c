@@ -1,4 +1,4 @@
-/* Lists the resources, in the order of the documents, and the jobs. */
+/* Lists the resources, in the order of the documents, events and jobs. */
 #include "api/api.h"
 #include "api/export.h"
 #include "api/files.h"
@@ -10,10 +10,16 @@ const ch_routes_t *const ch_api_tables[] = {
     &ch_auth_mail_routes,  &ch_user_routes, &ch_export_routes,
     &ch_account_routes,    &ch_folder_routes, &ch_note_routes,
     &ch_note_version_routes, &ch_sync_routes, &ch_search_routes,
+    &ch_room_routes,       &ch_member_routes, &ch_message_search_routes,
+    &ch_message_routes,    &ch_reaction_routes, &ch_message_read_routes,
     &ch_admin_routes,      &ch_admin_log_routes,
 };
 
 const int ch_api_table_count = (int)CH_COUNT(ch_api_tables);
+
+const ch_events_t *const ch_api_events[] = { &ch_chat_events };
+
+const int ch_api_event_count = (int)CH_COUNT(ch_api_events);
 
 const ch_job_kind_t ch_job_kinds[] = {
     { .type = "mail", .run = ch_mail_send, .ready = ch_mail_ready },

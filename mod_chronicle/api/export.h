@@ -51,6 +51,8 @@ typedef ch_err_t *ch_export_fetch_t(const ch_export_t *export,
 /* One key of export.json. */
 typedef struct {
     const char *key;
+    const char *opens; /* it is the first of an object of this name, */
+    int closes;        /* the last */
     ch_export_form_e form;
     ch_export_fetch_t *fetch;
     const ch_fields_t *out;

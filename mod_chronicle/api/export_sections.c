@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 
 #include "api/account.h"
+#include "api/chat.h"
 #include "api/export.h"
 #include "api/notes.h"
 
@@ -137,6 +138,39 @@ ch_err_t *ch_export_fetch_attachments(const ch_export_t *export,
     return sql_export_attachments(export->db, &in, rows);
 }
 
+static ch_err_t *fetch_rooms(const ch_export_t *export,
+                             const ch_export_place_t *place,
+                             ch_rows_t **rows)
+{
+    const sql_export_rooms_t in = { .user_id = export->user_id,
+                                    .after = place->after[0],
+                                    .fetch = ROWS };
+
+    return sql_export_rooms(export->db, &in, rows);
+}
+
+static ch_err_t *fetch_messages(const ch_export_t *export,
+                                const ch_export_place_t *place,
+                                ch_rows_t **rows)
+{
+    const sql_export_messages_t in = { .user_id = export->user_id,
+                                       .after = place->after[0],
+                                       .fetch = ROWS };
+
+    return sql_export_messages(export->db, &in, rows);
+}
+
+static ch_err_t *fetch_notifications(const ch_export_t *export,
+                                     const ch_export_place_t *place,
+                                     ch_rows_t **rows)
+{
+    const sql_export_notifications_t in = { .user_id = export->user_id,
+                                            .after = place->after[0],
+                                            .fetch = ROWS };
+
+    return sql_export_notifications(export->db, &in, rows);
+}
+
 static ch_err_t *fetch_sync_logs(const ch_export_t *export,
                                  const ch_export_place_t *place,
                                  ch_rows_t **rows)
@@ -169,13 +203,18 @@ const ch_export_section_t ch_export_sections[] = {
       .fetch = ch_export_fetch_attachments, .out = &attachment_out,
       .by = { "id" } },
     { .key = "conversations", .form = CH_EXPORT_FIXED, .fixed = "[]" },
-    { .key = "chat", .form = CH_EXPORT_FIXED,
-      .fixed = "{\"rooms\":[],\"messages\":[]}" },
+    { .key = "rooms", .opens = "chat", .form = CH_EXPORT_LIST,
+      .fetch = fetch_rooms, .out = &ch_room_out, .by = { "id" } },
+    { .key = "messages", .closes = 1, .form = CH_EXPORT_LIST,
+      .fetch = fetch_messages, .out = &ch_message_out,
+      .by = { "message_id" } },
     { .key = "aiUsage", .form = CH_EXPORT_FIXED, .fixed = "[]" },
     { .key = "integrations", .form = CH_EXPORT_FIXED, .fixed = "[]" },
     { .key = "inventoryItems", .form = CH_EXPORT_FIXED, .fixed = "[]" },
     { .key = "claims", .form = CH_EXPORT_FIXED, .fixed = "[]" },
-    { .key = "notifications", .form = CH_EXPORT_FIXED, .fixed = "[]" },
+    { .key = "notifications", .form = CH_EXPORT_LIST,
+      .fetch = fetch_notifications, .out = &ch_notification_out,
+      .by = { "id" } },
     { .key = "syncLogs", .form = CH_EXPORT_LIST, .fetch = fetch_sync_logs,
       .out = &sync_log_out, .by = { "created_at", "id" } },
 };

@@ -240,14 +240,21 @@ static ch_err_t *write_section(ch_export_t *export,
     int is_array = section->form == CH_EXPORT_LIST
                    || section->form == CH_EXPORT_NOTES;
     json_t json = { .section = section };
+    const char *opens = section->opens
+                            ? apr_pstrcat(export->page, section->opens,
+                                          "\":{\"", NULL)
+                            : "";
     ch_err_t *err = give_text(
-        export, apr_pstrcat(export->page, ",\n\"", section->key, "\":",
-                            is_array ? "[" : "", section->fixed, NULL));
+        export, apr_pstrcat(export->page, ",\n\"", opens, section->key,
+                            "\":", is_array ? "[" : "", section->fixed,
+                            NULL));
 
     if (!err) {
         err = ch_export_walk(export, section, write_json, &json);
     }
-    return err || !is_array ? err : give_text(export, "]");
+    return err || !is_array
+               ? err
+               : give_text(export, section->closes ? "]}" : "]");
 }
 
 ch_err_t *ch_export_json(ch_export_t *export)

@@ -248,6 +248,25 @@ static ch_err_t *status(ch_req_t *rq)
     return ch_reply_end(rq, "Sync status");
 }
 
+/* --- what the user's sockets are told ---------------------------------- */
+
+ch_err_t *ch_sync_changed(ch_req_t *rq, ch_buf_t *data)
+{
+    const sql_sync_head_t in = { .user_id = rq->who->user_id };
+    ch_rows_t *rows;
+    ch_err_t *err = sql_sync_head(rq->db, &in, &rows);
+
+    if (!err && !ch_rows_count(rows)) {
+        err = ch_err_make(rq->pool, CH_E_USER_NOT_FOUND, NULL);
+    }
+    if (err) {
+        return err;
+    }
+    ch_buf_printf(data, "{\"cursor\":\"%s\"}",
+                  ch_sync_cursor(rq, ch_rows_text(rows, 0, "head"), 0));
+    return NULL;
+}
+
 /* --- routes ------------------------------------------------------------- */
 
 static const ch_route_t routes[] = {

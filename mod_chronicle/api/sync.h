@@ -75,6 +75,9 @@ const char *ch_sync_cursor(const ch_req_t *rq, const char *number,
 int ch_sync_open_cursor(const ch_req_t *rq, const char *cursor,
                         apr_int64_t *number, int *unfinished);
 
+/* {"cursor":…}: where the caller's notes and folders are now. */
+ch_err_t *ch_sync_changed(ch_req_t *rq, ch_buf_t *data);
+
 /* --- handlers ----------------------------------------------------------- */
 
 extern const ch_fields_t ch_sync_push_in;

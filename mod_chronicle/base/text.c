@@ -342,6 +342,34 @@ int ch_text_has_unspaced(const char *text, size_t len)
     return 0;
 }
 
+static int is_word_part(utf8proc_int32_t point)
+{
+    utf8proc_category_t kind = utf8proc_category(point);
+
+    return point == '_'
+           || (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_NO);
+}
+
+int ch_text_has_word(const char *text, const char *word)
+{
+    const char *end = text + strlen(text);
+    size_t len = strlen(word);
+    const char *at;
+
+    for (at = strstr(text, word); at; at = strstr(at + 1, word)) {
+        const char *behind = at + len;
+        const char *before = at;
+
+        while (before > text && (*--before & 0xC0) == 0x80) {
+        }
+        if ((at == text || !is_word_part(next_point(&before, end)))
+            && (behind == end || !is_word_part(next_point(&behind, end)))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int ch_text_has_case(const char *text, size_t len)
 {
     const char *end = text + len;
@@ -358,7 +386,7 @@ int ch_text_has_case(const char *text, size_t len)
 }
 
 /* White space or a control character anywhere, U+0080..U+009F included. */
-static int has_blank(const char *text, size_t len)
+int ch_text_has_blank(const char *text, size_t len)
 {
     size_t i;
 
@@ -423,7 +451,7 @@ int ch_text_is_email(const char *text, size_t len)
             return 0;
         }
     }
-    return ch_text_valid(text, len) && !has_blank(text, len) &&
+    return ch_text_valid(text, len) && !ch_text_has_blank(text, len) &&
            is_domain(at + 1, len - local - 1, 2);
 }
 
@@ -508,7 +536,7 @@ int ch_text_is_url(const char *text, size_t len)
     size_t end = from;
 
     if (from == 0 || len > URL_MAX || !ch_text_valid(text, len) ||
-        has_blank(text, len)) {
+        ch_text_has_blank(text, len)) {
         return 0;
     }
     while (end < len && strchr("/?#", text[end]) == NULL) {

@@ -44,6 +44,14 @@ int ch_text_has_unspaced(const char *text, size_t len);
 /* Whether a letter that has another case is in valid UTF-8. */
 int ch_text_has_case(const char *text, size_t len);
 
+/* Whether it has white space or control characters, U+0080..U+009F
+ * included. */
+int ch_text_has_blank(const char *text, size_t len);
+
+/* Whether `word` (not empty) stands in text with no letter, digit or mark
+ * before or after it. Bytes are compared: fold both first. */
+int ch_text_has_word(const char *text, const char *word);
+
 /* An e-mail address of API.md 1.4: at most 254 bytes, one @, local part 1 to
  * 64 bytes, a domain of labels with at least one dot, no white space or
  * control characters, valid UTF-8. */

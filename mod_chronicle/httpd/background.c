@@ -21,6 +21,8 @@
 #include "base/seal.h"
 #include "httpd/server.h"
 #include "jobs/job.h"
+#include "realtime/far.h"
+#include "realtime/realtime.h"
 #include "store/bus.h"
 
 #define LOOK_EVERY (APR_USEC_PER_SEC / 10)
@@ -208,6 +210,20 @@ static void write_logs(role_t *role)
 
 /* --- bus -------------------------------------------------------------- */
 
+static void hear(void *ctx, char letter, const char *text, size_t len)
+{
+    const role_t *role = ctx;
+
+    ch_realtime_hear(&ch_config_of(role->server)->conf, letter, text, len);
+}
+
+static void doubt(void *ctx)
+{
+    const role_t *role = ctx;
+
+    ch_realtime_doubt(&ch_config_of(role->server)->conf);
+}
+
 static ch_bus_conf_t bus_conf(role_t *role)
 {
     const ch_settings_t *settings = ch_config_of(role->server);
@@ -216,6 +232,10 @@ static ch_bus_conf_t bus_conf(role_t *role)
                             .site = settings->conf.site,
                             .redis = settings->conf.redis,
                             .log = log_role,
+                            .heard = hear,
+                            .doubt = doubt,
+                            .channel =
+                                ch_far_channel(role->pool, &settings->conf),
                             .ctx = role };
 }
 

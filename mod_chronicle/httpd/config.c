@@ -24,6 +24,10 @@
 #define JOB_WORKERS 2
 #define CACHE_SIZE (32 * 1024 * 1024)
 #define API_LOG_RATE 200
+#define SOCKETIO_PING_MS 25000
+#define SOCKETIO_PONG_MS 20000
+#define SOCKETIO_MAX_PAYLOAD 1000000
+#define SOCKETIO_UPGRADE_MS 10000
 #define DBD_MAX 10 /* mod_dbd's own default */
 
 /* --- create and merge ------------------------------------------------- */
@@ -217,6 +221,25 @@ static void fill_rates(ch_conf_t *conf, const ch_settings_t *settings)
     }
 }
 
+static void fill_socketio(ch_conf_t *conf, const ch_settings_t *settings)
+{
+    conf->socketio = settings->socketio != 0;
+    conf->socketio_echo = settings->socketio_echo > 0;
+    conf->socketio_ping_ms = settings->socketio_ping_ms > 0
+                                 ? settings->socketio_ping_ms
+                                 : SOCKETIO_PING_MS;
+    conf->socketio_pong_ms = settings->socketio_pong_ms > 0
+                                 ? settings->socketio_pong_ms
+                                 : SOCKETIO_PONG_MS;
+    conf->socketio_max_payload = settings->socketio_max_payload > 0
+                                     ? settings->socketio_max_payload
+                                     : SOCKETIO_MAX_PAYLOAD;
+    conf->socketio_upgrade_ms = settings->socketio_upgrade_ms > 0
+                                    ? settings->socketio_upgrade_ms
+                                    : SOCKETIO_UPGRADE_MS;
+    conf->blocked_words = settings->blocked_words;
+}
+
 static const char *what_is_missing(const ch_settings_t *settings)
 {
     if (!settings->jwt) {
@@ -272,6 +295,7 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
     conf->api_log_rate =
         settings->api_log_rate >= 0 ? settings->api_log_rate : API_LOG_RATE;
     fill_rates(conf, settings);
+    fill_socketio(conf, settings);
 }
 
 /* --- mod_dbd's settings, which it keeps to itself --------------------- */

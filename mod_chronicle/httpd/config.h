@@ -18,6 +18,12 @@
     INT(job_workers)                                                          \
     INT(cache_size)                                                           \
     INT(api_log_rate)                                                         \
+    INT(socketio)                                                             \
+    INT(socketio_echo)                                                        \
+    INT(socketio_ping_ms)                                                     \
+    INT(socketio_pong_ms)                                                     \
+    INT(socketio_max_payload)                                                 \
+    INT(socketio_upgrade_ms)                                                  \
     TEXT(refresh_secret)                                                      \
     TEXT(session_secret)                                                      \
     TEXT(frontend_url)                                                        \
@@ -30,7 +36,8 @@
     TEXT(smtp)                                                                \
     TEXT(mail_from)                                                           \
     LIST(jwt)     /* of ch_secret_t */                                        \
-    LIST(origins) /* of const char * */
+    LIST(origins) /* of const char * */                                       \
+    LIST(blocked_words) /* the same */
 
 /* The JSON logs of ChronicleLog. */
 #define CH_JSONLOGS(X)                                                        \

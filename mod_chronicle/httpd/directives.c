@@ -140,28 +140,40 @@ static const char *set_long_secret(cmd_parms *cmd, void *dir,
     return set_text(cmd, dir, value);
 }
 
-static const char *set_wait(cmd_parms *cmd, void *dir, const char *text)
+/* A number within bounds; `what` says which. */
+static const char *set_within(cmd_parms *cmd, const char *text, int min,
+                              int max, const char *what)
 {
     char *end;
-    apr_int64_t ms = apr_strtoi64(text, &end, 10);
+    apr_int64_t number = apr_strtoi64(text, &end, 10);
 
-    if (*end || end == text || ms < 1 || ms > 60000) {
-        return wrong(cmd, "must be 1 to 60000 milliseconds");
+    if (*end || end == text || number < min || number > max) {
+        return wrong(cmd, what);
     }
-    *(int *)member_of(cmd) = (int)ms;
+    *(int *)member_of(cmd) = (int)number;
     return NULL;
+}
+
+static const char *set_wait(cmd_parms *cmd, void *dir, const char *text)
+{
+    return set_within(cmd, text, 1, 60000, "must be 1 to 60000 milliseconds");
 }
 
 static const char *set_workers(cmd_parms *cmd, void *dir, const char *text)
 {
-    char *end;
-    apr_int64_t count = apr_strtoi64(text, &end, 10);
+    return set_within(cmd, text, 0, 16, "must be 0 to 16");
+}
 
-    if (*end || end == text || count < 0 || count > 16) {
-        return wrong(cmd, "must be 0 to 16");
-    }
-    *(int *)member_of(cmd) = (int)count;
-    return NULL;
+static const char *set_payload(cmd_parms *cmd, void *dir, const char *text)
+{
+    return set_within(cmd, text, 1000, 16000000,
+                      "must be 1000 to 16000000 bytes");
+}
+
+static const char *set_upgrade(cmd_parms *cmd, void *dir, const char *text)
+{
+    return set_within(cmd, text, 100, 600000,
+                      "must be 100 to 600000 milliseconds");
 }
 
 /* Bytes, or with K, M or G. */
@@ -195,14 +207,8 @@ static const char *set_cache_size(cmd_parms *cmd, void *dir,
 
 static const char *set_log_rate(cmd_parms *cmd, void *dir, const char *text)
 {
-    char *end;
-    apr_int64_t rate = apr_strtoi64(text, &end, 10);
-
-    if (*end || end == text || rate < 0 || rate > 100000) {
-        return wrong(cmd, "must be 0 to 100000 rows per second");
-    }
-    *(int *)member_of(cmd) = (int)rate;
-    return NULL;
+    return set_within(cmd, text, 0, 100000,
+                      "must be 0 to 100000 rows per second");
 }
 
 /* Length of the kid before a colon, 0 when there is none. */
@@ -256,19 +262,44 @@ static const char *add_jwt(cmd_parms *cmd, void *dir, const char *text)
     return error ? wrong(cmd, error) : NULL;
 }
 
-static const char *add_origin(cmd_parms *cmd, void *dir, const char *text)
+static void add_text(cmd_parms *cmd, const char *text)
 {
     apr_array_header_t **list = member_of(cmd);
+
+    if (!*list) {
+        *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(*list, const char *) = text;
+}
+
+static const char *add_origin(cmd_parms *cmd, void *dir, const char *text)
+{
     const char *scheme = strstr(text, "://");
 
     if (!ch_text_is_url(text, strlen(text)) || strchr(scheme + 3, '/')) {
         return wrong(cmd, "must be origins such as https://app.example.com");
     }
-    if (!*list) {
-        *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    add_text(cmd, ch_text_ascii_lower(cmd->pool, text, strlen(text)));
+    return NULL;
+}
+
+#define WORD_MAX 100 /* characters */
+
+static const char *add_word(cmd_parms *cmd, void *dir, const char *text)
+{
+    size_t len = strlen(text);
+    size_t at = 0;
+
+    while (at < len && !ch_text_space_at(text + at, len - at)) {
+        at++;
     }
-    APR_ARRAY_PUSH(*list, const char *) =
-        ch_text_ascii_lower(cmd->pool, text, strlen(text));
+    if (!len || at < len || !ch_text_valid(text, len)
+        || ch_text_has_control(text, len, 0)
+        || ch_text_count(text, len) > WORD_MAX) {
+        return wrong(cmd, "must be words of 1 to 100 characters, without "
+                          "blanks");
+    }
+    add_text(cmd, text);
     return NULL;
 }
 
@@ -325,6 +356,26 @@ static const char *set_feature(cmd_parms *cmd, void *dir, const char *name,
         return wrong(cmd, "must be On or Off");
     }
     settings_of(cmd)->feature[feature] = strcasecmp(value, "on") == 0;
+    return NULL;
+}
+
+#define PING_MIN 100
+#define PING_MAX 3600000 /* an hour */
+
+static const char *set_ping(cmd_parms *cmd, void *dir, const char *interval,
+                            const char *timeout)
+{
+    char *end, *other;
+    apr_int64_t ping = apr_strtoi64(interval, &end, 10);
+    apr_int64_t pong = apr_strtoi64(timeout, &other, 10);
+
+    if (*end || *other || ping < PING_MIN || ping > PING_MAX || pong < PING_MIN
+        || pong > PING_MAX) {
+        return wrong(cmd, "must be two numbers of 100 to 3600000 "
+                          "milliseconds: from ping to ping, and for its pong");
+    }
+    settings_of(cmd)->socketio_ping_ms = (int)ping;
+    settings_of(cmd)->socketio_pong_ms = (int)pong;
     return NULL;
 }
 
@@ -426,6 +477,20 @@ const command_rec ch_directives[] = {
     AP_INIT_TAKE1("ChronicleApiLogRate", set_log_rate, AT(api_log_rate),
                   SCOPE, "requests per second that are kept in the API log; "
                   "0: none"),
+    AP_INIT_FLAG("ChronicleSocketIo", set_flag, AT(socketio), SCOPE,
+                 "Off: /socket.io/ is not there"),
+    AP_INIT_TAKE2("ChronicleSocketIoPing", set_ping, NULL, SCOPE,
+                  "milliseconds from ping to ping, and for its pong"),
+    AP_INIT_TAKE1("ChronicleSocketIoMaxPayload", set_payload,
+                  AT(socketio_max_payload), SCOPE,
+                  "bytes that a client may send at a time"),
+    AP_INIT_TAKE1("ChronicleSocketIoUpgradeTimeout", set_upgrade,
+                  AT(socketio_upgrade_ms), SCOPE,
+                  "milliseconds within which polling becomes a websocket"),
+    AP_INIT_FLAG("ChronicleSocketIoEcho", set_flag, AT(socketio_echo), SCOPE,
+                 "On: the namespace /echo sends back what it gets"),
+    AP_INIT_ITERATE("ChronicleBlockedWords", add_word, AT(blocked_words),
+                    SCOPE, "words that no chat message may hold"),
     AP_INIT_TAKE2("ChronicleLog", set_log, NULL, SCOPE,
                   "error, security or application, and a file, a |program "
                   "or off: a log in JSON"),
@@ -451,8 +516,11 @@ static const struct {
     { { .take1 = set_wait }, CH_SHOW_NUMBER },
     { { .take1 = set_workers }, CH_SHOW_NUMBER },
     { { .take1 = set_log_rate }, CH_SHOW_NUMBER },
+    { { .take1 = set_payload }, CH_SHOW_NUMBER },
+    { { .take1 = set_upgrade }, CH_SHOW_NUMBER },
     { { .take1 = set_cache_size }, CH_SHOW_SIZE },
     { { .take1 = add_origin }, CH_SHOW_LIST },
+    { { .take1 = add_word }, CH_SHOW_LIST },
     { { .take1 = add_jwt }, CH_SHOW_KEYS },
     { { .take1 = set_secret }, CH_SHOW_SECRET },
     { { .take1 = set_long_secret }, CH_SHOW_SECRET },

@@ -35,6 +35,7 @@ static const struct {
     { "ChronicleAdminEmail", "none", NULL },
     { "ChronicleAllowedOrigins", "none", "ALLOWED_ORIGINS" },
     { "ChronicleApiLogRate", "200", NULL },
+    { "ChronicleBlockedWords", "none", NULL },
     { "ChronicleCacheSize", "32M", NULL },
     { "ChronicleDbWait", "1000", NULL },
     { "ChronicleDocsDir", CH_DATADIR "/swagger-ui", NULL },
@@ -58,6 +59,11 @@ static const struct {
     { "ChronicleSessionSecret", "the value of ChronicleRefreshSecret",
       "SESSION_SECRET" },
     { "ChronicleSmtp", "off", "SMTP_HOST" },
+    { "ChronicleSocketIo", "On", NULL },
+    { "ChronicleSocketIoEcho", "Off", NULL },
+    { "ChronicleSocketIoMaxPayload", "1000000", NULL },
+    { "ChronicleSocketIoPing", "25000 20000", NULL },
+    { "ChronicleSocketIoUpgradeTimeout", "10000", NULL },
 };
 
 static const char *preset_of(const char *name)
@@ -284,6 +290,16 @@ static void show_storage(const dump_t *dump, const char *name)
               place ? from_file : from_default);
 }
 
+static void show_ping(const dump_t *dump, const char *name)
+{
+    const ch_conf_t *conf = &dump->settings->conf;
+
+    write_row(dump, name,
+              apr_psprintf(dump->pool, "%d %d", conf->socketio_ping_ms,
+                           conf->socketio_pong_ms),
+              dump->written->socketio_ping_ms > 0 ? from_file : from_default);
+}
+
 static const struct {
     const char *name;
     void (*show)(const dump_t *dump, const char *name);
@@ -291,6 +307,7 @@ static const struct {
     { "ChronicleFeature", show_features },
     { "ChronicleLog", show_logs },
     { "ChronicleRateLimit", show_rates },
+    { "ChronicleSocketIoPing", show_ping },
     { "ChronicleStorage", show_storage },
 };
 

@@ -15,6 +15,7 @@
 #include "base/uuid.h"
 #include "httpd/jsonlog.h"
 #include "httpd/server.h"
+#include "realtime/record.h"
 #include "store/counter.h"
 #include "web/reply.h"
 
@@ -119,6 +120,7 @@ ch_req_t *ch_server_request(request_rec *r)
                                    strcspn(r->useragent_ip, "%"));
     rq->host = host ? host : "";
     rq->tls = ap_ssl_conn_is_ssl(r->connection);
+    rq->body_size = body_size(r);
     set_ids(r, rq);
     rq->db = ch_db_make(r->pool, rq->conf->db);
     return rq;
@@ -128,10 +130,23 @@ static ch_req_t *make_request(request_rec *r)
 {
     ch_req_t *rq = ch_server_request(r);
 
-    rq->body_size = body_size(r);
     ch_router_match(rq->router, r->pool, rq->raw_path, rq->method,
                     rq->conf->feature, &rq->match);
     return rq;
+}
+
+/* Whoever wrote notes or folders has other devices. */
+static void tell_sync(ch_req_t *rq)
+{
+    const ch_pub_t pub = { .what = CH_PUB_SYNC,
+                           .user = rq->who ? rq->who->user_id : NULL };
+    ch_record_t record;
+
+    if (pub.user && rq->route->feature == CH_FEATURE_NOTES
+        && rq->route->method != CH_GET && !(rq->route->flags & CH_READS)) {
+        ch_record_of(rq->pool, rq->conf, &pub, &record);
+        ch_record_send(rq->pool, rq->conf, &record);
+    }
 }
 
 static void walk(ch_req_t *rq)
@@ -144,6 +159,9 @@ static void walk(ch_req_t *rq)
     }
     if (err) {
         ch_reply_error(rq, err);
+    }
+    else {
+        tell_sync(rq);
     }
     ch_reply_headers(rq);
 }

@@ -99,6 +99,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "CH1015: background jobs need mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    ch_upgrade_plan(main_server);
     ch_server_main = main_server;
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server,
                  "CH1062: mod_chronicle " CH_VERSION " for schema %d",
@@ -126,6 +127,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
                      "CH1014: cannot open the gate of password hashes");
     }
     ch_background_begin(pchild);
+    ch_live_begin(pchild, main_server); /* ends before them */
 }
 
 /* --- requests --------------------------------------------------------- */
@@ -134,12 +136,18 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 #define URI_NOTE "chronicle-uri"
 #define ARGS_NOTE "chronicle-args"
 
+static int claims(const request_rec *r)
+{
+    return ch_upgrade_claims(r)
+           || ch_router_claims(ch_server_router, r->uri);
+}
+
 /* Our paths are taken before the server decodes them: segments are decoded
  * one by one, so that %2F is not a separator. */
 static int pre_translate(request_rec *r)
 {
     if (r->main || !ch_config_of(r->server)->conf.enabled
-        || !ch_router_claims(ch_server_router, r->uri)) {
+        || !claims(r)) {
         return DECLINED;
     }
     apr_table_setn(r->notes, URI_NOTE, r->uri);
@@ -156,8 +164,7 @@ static int is_ours(const request_rec *r)
     const char *uri = apr_table_get(r->notes, URI_NOTE);
 
     return uri && !r->proxyreq
-           && (r->uri == uri
-               || ch_router_claims(ch_server_router, r->uri));
+           && (r->uri == uri || claims(r));
 }
 
 /* After mod_rewrite and before mod_proxy, whose mappings of everything are
@@ -203,9 +210,10 @@ static int type_checker(request_rec *r)
 
 static int handler(request_rec *r)
 {
-    return r->handler && strcmp(r->handler, HANDLER) == 0 && is_ours(r)
-               ? ch_server_handle(r)
-               : DECLINED;
+    if (!r->handler || strcmp(r->handler, HANDLER) != 0 || !is_ours(r)) {
+        return DECLINED;
+    }
+    return ch_upgrade_claims(r) ? ch_upgrade_handle(r) : ch_server_handle(r);
 }
 
 void ch_server_register_hooks(apr_pool_t *pool)
@@ -234,4 +242,6 @@ void ch_server_register_hooks(apr_pool_t *pool)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ch_authn_register(pool);
     ch_authz_register(pool);
+    ch_live_register();
+    ch_upgrade_register();
 }

@@ -7,7 +7,7 @@
 #include "httpd/server.h"
 #include "store/redis.h"
 
-#define BACKGROUND 4 /* threads beside those of requests */
+#define BACKGROUND 5 /* threads beside those of requests */
 
 /* The first server before this one with the same Redis. */
 static server_rec *same_before(server_rec *main_server, server_rec *server)

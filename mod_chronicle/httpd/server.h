@@ -88,6 +88,28 @@ int ch_server_handle(request_rec *r);
  * route. */
 ch_req_t *ch_server_request(request_rec *r);
 
+/* --- live.c ------------------------------------------------------------ */
+
+/* Begins realtime in a child; it ends with pchild. */
+void ch_live_begin(apr_pool_t *pchild, server_rec *main_server);
+
+void ch_live_register(void);
+
+/* --- upgrade.c --------------------------------------------------------- */
+
+/* Whether a request is for Socket.IO, and that is served here. */
+int ch_upgrade_claims(const request_rec *r);
+
+int ch_upgrade_handle(request_rec *r);
+
+/* In post_config, once the settings are known. */
+void ch_upgrade_plan(server_rec *main_server);
+
+/* How many sockets a child may hold, by its limit of descriptors. */
+int ch_upgrade_sockets_max(void);
+
+void ch_upgrade_register(void);
+
 /* --- authn.c ----------------------------------------------------------- */
 
 /* AuthType Chronicle and AuthBasicProvider chronicle. */

@@ -2,6 +2,7 @@
  * first child and kept over restarts, so that limits and counters go on. The
  * cache has its own: when it changes its size, the children of before, which
  * go on with the old one, still count their writes where all can see it. */
+#include <errno.h>
 #include <string.h>
 
 #include <apr_shm.h>
@@ -13,6 +14,10 @@
 
 #include "base/seal.h"
 #include "httpd/server.h"
+#include "realtime/typing.h"
+#include "realtime/wire.h"
+#include "realtime/typing.h"
+#include "realtime/wire.h"
 #include "store/apilog.h"
 #include "store/bus.h"
 #include "store/cache.h"
@@ -23,10 +28,11 @@
 #include "store/redis.h"
 #include "store/seat.h"
 
-
 #define KEPT_STATE "mod_chronicle:" CH_VERSION
 #define KEPT_CACHE KEPT_STATE ":cache"
-#define LINE 64 /* bytes of a cache line */
+#define KEPT_WIRE KEPT_STATE ":wire"
+#define LINE 64       /* bytes of a cache line */
+#define SPARE_SLOTS 4 /* of children whose number went to another process */
 
 typedef struct {
     unsigned char seed[16];
@@ -113,6 +119,8 @@ static const struct {
     { ch_bus_size, open_bus },
     { ch_fresh_size, open_fresh },
     { ch_kept_size, ch_kept_open },
+    { ch_wire_size, ch_wire_open },
+    { ch_typing_size, ch_typing_open },
 };
 
 static int is_new(void)
@@ -120,6 +128,27 @@ static int is_new(void)
     static const head_t none;
 
     return memcmp(head, &none, sizeof(none)) == 0;
+}
+
+/* The inboxes of the children, of which there are at most as many as the MPM
+ * allows. With new memory they are new: children of before, who have their
+ * slots elsewhere, would read what is not for them. Without any there is no
+ * realtime, and all else works. */
+static void open_wire(server_rec *main_server, int fresh)
+{
+    ch_wire_kept_t **kept = ap_retained_data_get(KEPT_WIRE);
+    int children = 1;
+
+    if (!kept) {
+        kept = ap_retained_data_create(KEPT_WIRE, sizeof(*kept));
+    }
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
+    *kept = ch_wire_make(main_server->process->pool, fresh ? NULL : *kept,
+                         children + SPARE_SLOTS);
+    if (!*kept) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, errno, main_server,
+                     "CH1130: cannot make sockets between the children");
+    }
 }
 
 static apr_status_t open_state(server_rec *main_server)
@@ -143,6 +172,7 @@ static apr_status_t open_state(server_rec *main_server)
     if (fresh) {
         ch_seal_random(head, sizeof(*head));
     }
+    open_wire(main_server, fresh);
     at += lines(sizeof(head_t));
     for (i = 0; i < CH_COUNT(parts); i++) {
         parts[i].open(at);
@@ -163,8 +193,8 @@ static apr_status_t open_cache(server_rec *main_server)
     apr_status_t rv = APR_SUCCESS;
 
     if (bytes) {
-        memory = segment(main_server, KEPT_CACHE, lines(ch_cache_size(bytes)),
-                         &rv);
+        memory =
+            segment(main_server, KEPT_CACHE, lines(ch_cache_size(bytes)), &rv);
     }
     if (rv == APR_SUCCESS) {
         ch_cache_open(memory, bytes);

@@ -25,7 +25,8 @@ void ch_far_post(const ch_conf_t *conf, const char *server, const void *data,
                  size_t len);
 
 /* A message of the bus (the text after "r ") or of Redis' channel: 1 and the
- * record in pool when it is for this server and not from it; 0 otherwise. */
+ * record in pool when it is for this server and not from it; 0 otherwise. A
+ * long one is fetched from conf's database. */
 int ch_far_take(apr_pool_t *pool, const ch_conf_t *conf, const char *text,
                 size_t len, ch_bytes_t *out);
 

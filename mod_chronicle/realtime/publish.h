@@ -21,8 +21,10 @@ typedef enum {
     CH_PUB_LEFT,
     /* The room is gone: to the subscribers, who then are none any more. */
     CH_PUB_GONE,
-    /* `status` of `user` for the subscribers of `rooms`. */
+    /* Nothing but the event: to the subscribers of all `rooms`, once. */
     CH_PUB_PRESENCE,
+    /* `user` types in the room (seq 1), or stopped (0). */
+    CH_PUB_TYPING,
     /* Notes or folders of `user` changed; the event is made where he is. */
     CH_PUB_SYNC
 } ch_pub_e;

@@ -4,12 +4,26 @@
 
 #include "realtime/event.h"
 
+/* A message that was missed: its sender, and the payload of "message:new". */
+typedef struct {
+    const char *user; /* NULL = nobody any more */
+    apr_int64_t seq;
+    ch_bytes_t data;
+} ch_missed_t;
+
 /* What the room borrows from the server. */
 typedef struct {
+    const ch_conf_t *const *confs; /* of each database, its first server's */
+    int conf_count;
     const ch_events_t *const *events; /* tables of the product */
     int event_count;
     /* {"cursor":…} of "sync:changed" for rq->who, into data. */
     ch_err_t *(*sync_event)(ch_req_t *rq, ch_buf_t *data);
+    /* Messages of a room after seq, oldest first, some 500 at most: an array
+     * of ch_missed_t; and the room's event_seq of that moment. No room: *out
+     * is NULL. */
+    ch_err_t *(*missed)(ch_req_t *rq, const char *room, apr_int64_t seq,
+                        apr_int64_t *number, apr_array_header_t **out);
     const ch_io_t *io; /* of events; ch_req_t.io_ctx is conf's owner */
     void (*log)(void *ctx, char level, int number, const char *text);
     void *ctx; /* of log */
@@ -25,8 +39,8 @@ int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf);
  * come back, over `spread`; returns when all are closed. */
 void ch_realtime_end(apr_time_t spread);
 
-/* What the bus heard, from any thread: a letter of the bus ('s', 'u', and 'r'
- * with a record of another server) and its text. */
+/* What the bus heard, from any thread: a letter of the bus ('s', 'u', 'r') and
+ * its text. */
 void ch_realtime_hear(const ch_conf_t *conf, char letter, const char *text,
                       size_t len);
 

@@ -58,6 +58,11 @@ size_t ch_bus_size(void)
     return sizeof(room_t);
 }
 
+const char *ch_bus_name(void)
+{
+    return server_id;
+}
+
 static apr_time_t get(const apr_time_t *member)
 {
     return __atomic_load_n(member, __ATOMIC_SEQ_CST);
@@ -139,6 +144,23 @@ static void tell_keeper(const ch_bus_conf_t *conf, const unsigned char *user)
     apr_pool_destroy(home.pool);
 }
 
+static void pass_on(const ch_bus_conf_t *conf, char letter, const char *text,
+                    size_t len)
+{
+    if (conf->heard) {
+        conf->heard(conf->ctx, letter, text, len);
+    }
+}
+
+/* What was announced until now may have been missed. */
+static void doubt_all(const ch_bus_conf_t *conf)
+{
+    ch_seat_drop_all();
+    if (conf->doubt) {
+        conf->doubt(conf->ctx);
+    }
+}
+
 void ch_bus_take(const ch_bus_conf_t *conf, const char *message)
 {
     unsigned char id[16];
@@ -152,15 +174,21 @@ void ch_bus_take(const ch_bus_conf_t *conf, const char *message)
         }
         return;
     }
+    if (*message == 'r') {
+        pass_on(conf, 'r', message + 2, strlen(message + 2));
+        return;
+    }
     if (!ch_uuid_bytes(message + 2, id)) {
         return;
     }
     switch (*message) {
     case 's':
         ch_seat_drop_session(id);
+        pass_on(conf, 's', message + 2, CH_UUID_LEN);
         break;
     case 'u':
         ch_seat_drop_user(id);
+        pass_on(conf, 'u', message + 2, CH_UUID_LEN);
         break;
     case 'c':
         tell_keeper(conf, id);
@@ -359,8 +387,7 @@ static void connect_bus(ch_bus_t *bus)
         lose(bus, reason(bus));
         return;
     }
-    /* what was announced meanwhile was missed */
-    ch_seat_drop_all();
+    doubt_all(&bus->conf);
     ch_fresh_spoil_all();
 }
 
@@ -432,24 +459,37 @@ void ch_bus_tell(struct ch_redis_t *redis, apr_pool_t *pool, char letter,
     ch_redis_one(redis, pool, &publish);
 }
 
+/* Texts of the other channel may hold any bytes. */
+static void take_message(const ch_bus_conf_t *conf,
+                         const ch_redis_message_t *message)
+{
+    if (strcmp(message->channel.data, CHANNEL) == 0) {
+        ch_bus_take(conf, message->text.data);
+    }
+    else {
+        pass_on(conf, 'r', message->text.data, message->text.len);
+    }
+}
+
 void ch_bus_wait_redis(const ch_bus_conf_t *conf, apr_pool_t *pool,
                        struct ch_redis_sub_t **sub, int ms)
 {
-    static const char *const channels[] = { CHANNEL };
+    const char *const channels[] = { CHANNEL, conf->channel };
     ch_redis_message_t message;
 
     if (!*sub) {
-        *sub = ch_redis_subscribe(conf->redis, pool, 1, channels);
+        *sub = ch_redis_subscribe(conf->redis, pool, conf->channel ? 2 : 1,
+                                  channels);
         if (!*sub) {
             poll(NULL, 0, ms);
             return;
         }
-        ch_seat_drop_all(); /* what was announced meanwhile was missed */
+        doubt_all(conf);
         tell_keeper(conf, NULL);
     }
     switch (ch_redis_wait(*sub, ms, &message)) {
     case CH_REDIS_MESSAGE:
-        ch_bus_take(conf, message.text.data);
+        take_message(conf, &message);
         break;
     case CH_REDIS_LOST:
         ch_redis_unsubscribe(*sub);

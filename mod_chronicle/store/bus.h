@@ -7,6 +7,7 @@
  *   u <user>     role, activity or address of this user changed  (likewise)
  *   c <user>     answers kept for this user are out of date
  *   h <server>   a server is there; repeated while it is
+ *   r <text>     a record of realtime/, whose affair the text is
  */
 #ifndef CH_STORE_BUS_H
 #define CH_STORE_BUS_H
@@ -26,13 +27,22 @@ typedef struct {
     struct ch_redis_t *redis; /* NULL = none is configured */
     /* One line to the error log; level 'e', 'w', 'n', 'i'. */
     void (*log)(void *ctx, char level, int number, const char *text);
-    void *ctx;
+    /* What realtime/ wants to know of; NULL = nothing. heard: a message 's',
+     * 'u' or 'r', its letter and its text, after it was acted on. doubt: some
+     * may have been missed. */
+    void (*heard)(void *ctx, char letter, const char *text, size_t len);
+    void (*doubt)(void *ctx);
+    const char *channel; /* of Redis, whose texts are heard as those of 'r' */
+    void *ctx;           /* of log, heard and doubt */
 } ch_bus_conf_t;
 
 /* Memory shared by all processes, zeroed when new; id: what tells this server
  * from others, random. */
 void ch_bus_open(void *memory, const unsigned char id[16]);
 size_t ch_bus_size(void);
+
+/* The name of this server among all: 32 hex digits. */
+const char *ch_bus_name(void);
 
 /* For a minute nobody is alone: an earlier generation of this server, with
  * other memory, may still be at work. */

@@ -138,6 +138,11 @@ static const char *check_text(ch_bind_t *bind, const char *text, size_t len)
                       "breaks");
         return NULL;
     }
+    if (bind->row->valid && !bind->row->valid(text, len)) {
+        ch_bind_fault(bind, CH_D_INVALID_FORMAT, "must be %s",
+                      bind->row->pattern);
+        return NULL;
+    }
     return apr_pstrmemdup(bind->pool, text, len);
 }
 

@@ -59,6 +59,13 @@ int ch_cors_is_trusted(const ch_req_t *rq)
     return safe || !origin || is_allowed(rq, origin);
 }
 
+int ch_cors_allows(const ch_req_t *rq)
+{
+    const char *origin = ch_req_header(rq, "Origin");
+
+    return !origin || is_allowed(rq, origin);
+}
+
 ch_err_t *ch_cors_stage(ch_req_t *rq)
 {
     const char *origin = ch_req_header(rq, "Origin");

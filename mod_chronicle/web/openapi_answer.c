@@ -206,6 +206,16 @@ static void write_success(ch_openapi_t *doc, const ch_operation_t *op)
     ch_buf_putc(doc->buf, '}');
 }
 
+/* What was asked for was there already. */
+static void write_again(ch_openapi_t *doc, const ch_operation_t *op)
+{
+    ch_member(doc->buf, "200");
+    CH_BUF_LIT(doc->buf, "{\"description\":\"It was there already\"");
+    write_success_headers(doc, op);
+    write_content(doc, op->route);
+    ch_buf_putc(doc->buf, '}');
+}
+
 /* A part of a file. */
 static void write_partial(ch_openapi_t *doc, const ch_operation_t *op)
 {
@@ -352,6 +362,9 @@ void ch_answer_write(ch_openapi_t *doc, const ch_operation_t *op)
     ch_member(doc->buf, "responses");
     ch_buf_putc(doc->buf, '{');
     write_success(doc, op);
+    if (op->route->flags & CH_AGAIN) {
+        write_again(doc, op);
+    }
     if (op->route->flags & CH_FILE) {
         write_partial(doc, op);
     }

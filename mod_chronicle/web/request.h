@@ -175,6 +175,9 @@ ch_err_t *ch_handler_stage(ch_req_t *rq); /* 14 to 20 */
  * method, or an allowed Origin, or none. */
 int ch_cors_is_trusted(const ch_req_t *rq);
 
+/* No Origin, or an allowed one. */
+int ch_cors_allows(const ch_req_t *rq);
+
 /* A class that goes by address, for attempts of which only the failed ones
  * count: seconds until this address may try again, 0 = it may now. */
 int ch_limit_wait(ch_req_t *rq, ch_rate_e rate);

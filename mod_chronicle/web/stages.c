@@ -67,7 +67,8 @@ ch_err_t *ch_match_stage(ch_req_t *rq)
     }
     rq->route = rq->match.route;
     rq->canonical = canonical_path(rq);
-    if (rq->match.deprecated) {
+    if (rq->match.deprecated
+        || (rq->route && (rq->route->flags & CH_OLD_PATH))) {
         mark_deprecated(rq);
     }
     if (rq->route) {

@@ -46,6 +46,16 @@ GROUP BY lot;
 -- The large tables, what points elsewhere first.
 DELETE FROM {{what}} WHERE user_id = $1;
 
+-- name: account_messages :exec (id uuid)
+-- What an account has said stays in its place, empty and of nobody.
+WITH reactions AS (
+    DELETE FROM message_reactions x USING chat_messages m
+    WHERE m.user_id = $1 AND x.message_id = m.id)
+UPDATE chat_messages
+SET content = '', user_id = NULL, client_id = NULL,
+    deleted_at = coalesce(deleted_at, greatest(clock_timestamp(), created_at))
+WHERE user_id = $1;
+
 -- name: account_delete :exec (id uuid, ip inet?, request_id text)
 -- The account, with what its foreign keys still hold; answers that are kept
 -- for repeated requests; mails for it. The audit trail stays.

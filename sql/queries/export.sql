@@ -108,6 +108,29 @@ WHERE l.user_id = $1
   AND ($3 IS NULL OR (l.created_at, l.id) < ($2, $3))
 ORDER BY l.created_at DESC, l.id DESC LIMIT $4;
 
+-- name: export_rooms :many (user_id uuid, after uuid?, fetch int)
+-- The rooms that an account is a member of.
+SELECT {{room_columns}}
+FROM room_members a JOIN chat_rooms r ON r.id = a.room_id
+{{room_last}}
+WHERE a.user_id = $1 AND ($2 IS NULL OR r.id > $2)
+ORDER BY r.id LIMIT $3;
+
+-- name: export_messages :many (user_id uuid, after uuid?, fetch int)
+-- What an account has said, deleted messages too.
+SELECT {{message_columns}}
+FROM (SELECT * FROM chat_messages x
+      WHERE x.user_id = $1 AND ($2 IS NULL OR x.id > $2)
+      ORDER BY x.id LIMIT $3) m
+{{message_joins}}
+ORDER BY m.id;
+
+-- name: export_notifications :many (user_id uuid, after uuid?, fetch int)
+-- The notifications of an account.
+SELECT {{notification_columns}} FROM notifications n
+WHERE n.user_id = $1 AND ($2 IS NULL OR n.id > $2)
+ORDER BY n.id LIMIT $3;
+
 -- name: export_note_ids :one (user_id uuid)
 -- The ids of all notes, deleted ones too, as one run of hex digits, 32 to an
 -- id. There is no index by user and id, so a page could not find its notes

@@ -456,6 +456,11 @@ FROM notes WHERE id = $2 AND user_id = $1;
 -- fragment: json_time
 to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 
+-- name: sync_head :one (user_id uuid)
+-- batch
+-- How far the user is.
+SELECT change_seq AS head FROM users WHERE id = $1;
+
 -- name: sync_status :one (user_id uuid, device text?)
 -- batch 4
 -- How far the user and the devices are, and what is open.

@@ -6,6 +6,7 @@ import { Server, serverSuite } from './lib/server.mjs';
 import { cookieLogin, login, newUser, PASSWORD } from './lib/accounts.mjs';
 import { makeDir, sleep, until } from './lib/env.mjs';
 import { fails, invalid, ok, parallel, tally } from './lib/expect.mjs';
+import { makeRoom, say } from './lib/chat.mjs';
 import { exported, exportJob, exportRow, manyNotes, placeOf, putFile, storedFiles } from './lib/exports.mjs';
 import { PgProxy } from './lib/pgproxy.mjs';
 import { env } from './lib/env.mjs';
@@ -35,6 +36,7 @@ async function furnished(s, fields) {
   const note = ok(await user.post('/notes', { title: 'n', tags: ['t'] }, { headers: { 'idempotency-key': 'mine' } }), 201).id;
   ok(await user.put(`/notes/${note}`, { content: 'x' }));
   await s.anon.post('/auth/forgot-password', { email: user.email });
+  await s.sql("INSERT INTO user_presence (user_id, place) VALUES ($1, 'here')", [id]);
   await s.sql("INSERT INTO sync_logs (user_id, action) VALUES ($1, 'pull')", [id]);
   await s.sql("INSERT INTO sync_devices (user_id, device_id, change_seq, synced_at, last_pull_at) VALUES ($1, 'd', 1, now(), now())", [id]);
   await s.sql("INSERT INTO sync_conflicts (user_id, item_type, item_id, client_data, server_version) VALUES ($1, 'note', $2, '{}', 1)", [
@@ -48,6 +50,9 @@ async function furnished(s, fields) {
     [note, id],
   );
   for (let n = 1; n <= 3; n += 1) for (const kind of ['uploads', 'thumbnails']) putFile(s, `${kind}/${id}/${n}`, 'bytes');
+  const message = await say(user, await makeRoom(user));
+  ok(await user.post(`/chat/messages/${message.id}/reactions`, { emoji: 'x' }), 201);
+  await s.sql("INSERT INTO notifications (user_id, type, title) VALUES ($1, 'system', 't')", [id]);
   await exported(user);
   return user;
 }

@@ -105,6 +105,16 @@ describe('configtest', () => {
     ),
     bad('ChronicleDbWait soon'),
     bad('ChronicleDbWait -1'),
+    bad('ChronicleSocketIo Perhaps'),
+    bad('ChronicleSocketIoEcho 1'),
+    ...['300', '300 200 100', '99 200', '300 99', '3600001 200', '300 3600001', 'x 200', '300 200ms', '""  ""'].map((words) =>
+      bad(`ChronicleSocketIoPing ${words}`),
+    ),
+    ...['999', '16000001', '1M', '-1', 'many', '""'].map((words) => bad(`ChronicleSocketIoMaxPayload ${words}`)),
+    ...['99', '600001', '5s', '""'].map((words) => bad(`ChronicleSocketIoUpgradeTimeout ${words}`)),
+    ...['', '""', '"two words"', '"a\u00a0b"', '"a\x01"', 'x'.repeat(101)].map((words) =>
+      bad(`ChronicleBlockedWords ${words}`.trim()),
+    ),
     ...[
       'nonsense',
       '"http://host"',
@@ -132,6 +142,17 @@ describe('configtest', () => {
         assert.ok(!output.includes(secret), 'the secret is shown');
     });
   }
+
+  it('numbers of Socket.IO pass at their bounds', () => {
+    for (const lines of [
+      ['ChronicleSocketIoPing 100 100', 'ChronicleSocketIoMaxPayload 1000', 'ChronicleSocketIoUpgradeTimeout 100'],
+      ['ChronicleSocketIoPing 3600000 3600000', 'ChronicleSocketIoMaxPayload 16000000', 'ChronicleSocketIoUpgradeTimeout 600000'],
+      [`ChronicleBlockedWords ${'\u00e9'.repeat(100)}`],
+    ]) {
+      const { status, output } = test([...good, ...lines]);
+      assert.equal(status, 0, output);
+    }
+  });
 
   it('Redis with TLS: the text says why not', () => {
     const { output } = test([...good, 'ChronicleRedis rediss://host']);

@@ -51,6 +51,11 @@ it('each directive is shown, with where its value comes from', async () => {
       `ChronicleMetricsToken ${LONG}-4`,
       'ChronicleLog error /tmp/x.log',
       'ChronicleRequireVerifiedEmail On',
+      'ChronicleSocketIoPing 300 200',
+      'ChronicleSocketIoMaxPayload 2000',
+      'ChronicleSocketIoEcho On',
+      'ChronicleBlockedWords bad worse',
+      'ChronicleBlockedWords worst',
     ],
     env: {
       SESSION_SECRET: `${LONG}-5`,
@@ -76,6 +81,12 @@ it('each directive is shown, with where its value comes from', async () => {
   assert.deepEqual(only(all, 'ChronicleSmtp'), [['smtp://(set)@localhost:25?(set)', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleMailFrom'), [['Notes <notes@example.com>', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleJobWorkers'), [['0', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleSocketIo'), [['On', 'default']]);
+  assert.deepEqual(only(all, 'ChronicleSocketIoPing'), [['300 200', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleSocketIoMaxPayload'), [['2000', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleSocketIoUpgradeTimeout'), [['10000', 'default']]);
+  assert.deepEqual(only(all, 'ChronicleSocketIoEcho'), [['On', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleBlockedWords'), [['bad worse worst', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleAdminEmail'), [['none', 'default']]);
   assert.deepEqual(only(all, 'ChronicleAllowedOrigins'), [['https://a.example https://b.example', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleFrontendUrl'), [['https://(set)@app.example/x?(set)', 'FRONTEND_URL']]);

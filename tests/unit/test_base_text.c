@@ -465,7 +465,42 @@ START_TEST(tells_scripts)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    const char *word;
+    int has;
+} words[] = {
+    { "a bad word", "bad", 1 },
+    { "bad", "bad", 1 },
+    { "bad!", "bad", 1 },
+    { "(bad)", "bad", 1 },
+    { "badge", "bad", 0 },
+    { "abad", "bad", 0 },
+    { "bad_", "bad", 0 },
+    { "bad7", "bad", 0 },
+    { "badge, bad", "bad", 1 },
+    { "babad bad", "bad", 1 },
+    { "bada bad", "bad", 1 },
+    { "a bad\xC3\xA9", "bad", 0 },          /* U+00E9 behind it */
+    { "\xC3\xA9" "bad", "bad", 0 },         /* and before it */
+    { "bad\xCC\x81", "bad", 0 },            /* a mark */
+    { "\xE2\x80\x9C" "bad\xE2\x80\x9D", "bad", 1 }, /* quotes */
+    { "\xF0\x9F\x98\x80" "bad", "bad", 1 }, /* emoji */
+    { "not here", "bad", 0 },
+    { "", "bad", 0 },
+    { "two words here", "two words", 1 },
+    { "x.y.z", ".y.", 0 },
+};
+
+START_TEST(finds_whole_words)
+{
+    ck_assert_int_eq(ch_text_has_word(words[_i].text, words[_i].word),
+                     words[_i].has);
+}
+END_TEST
+
 CH_SUITE_MAIN("base/text", CH_EACH(tells_scripts, scripts),
+              CH_EACH(finds_whole_words, words),
               CH_ONCE(every_code_point), CH_EACH(refuses_broken_utf8, invalid),
               CH_ONCE(finds_a_broken_byte_anywhere), CH_ONCE(counts_and_cuts),
               CH_EACH(trim, trims), CH_ONCE(control), CH_EACH(lower, lowers),

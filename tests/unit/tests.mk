@@ -36,7 +36,9 @@ chronicle_unit_tests = \
 	tests/unit/test_net_smtp_talk \
 	tests/unit/test_net_smtp_url \
 	tests/unit/test_realtime_conn \
+	tests/unit/test_realtime_far \
 	tests/unit/test_realtime_loop \
+	tests/unit/test_realtime_presence \
 	tests/unit/test_realtime_typing \
 	tests/unit/test_realtime_wire \
 	tests/unit/test_store_apilog \

@@ -47,6 +47,7 @@ const VERSIONED = new Set([
   '/api/v1/folders/{id}',
   '/api/v1/notes/{id}',
   '/api/v1/admin/users/{id}',
+  '/api/v1/chat/rooms/{id}',
 ]);
 const ROOT_DOCUMENTS = /^\/(api\/v1\/|api\/)?(health|metrics|api-docs|docs|openapi\.json)(\/|$)/;
 

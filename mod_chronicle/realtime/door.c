@@ -1,0 +1,409 @@
+/* Looks at requests for /socket.io/, answers those that can be, and makes
+ * tickets for connections that are handed over. */
+#include "realtime/door.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "auth/auth.h"
+#include "base/jsonw.h"
+#include "realtime/call.h"
+#include "realtime/engine.h"
+#include "realtime/hands.h"
+#include "realtime/pump.h"
+#include "realtime/wire.h"
+
+#define LOOK_MS 15        /* a poll's thread waits that long for an answer */
+#define OWNER_MS 4000     /* within which the owner of a session answers */
+#define WAITING_MAX 8     /* threads that wait on behalf of HTTP/2 */
+#define FULL_MS 100
+
+/* What is to happen with a connection that comes. */
+typedef struct {
+    ch_post_t post;
+    apr_pool_t *pool; /* its own */
+    ch_engine_in_t in;
+    ch_door_e kind;
+    int upgrades;     /* a session that is there */
+    int slot;         /* whose */
+    ch_call_t *call;  /* of a poll */
+    ch_door_conn_t conn;
+} ticket_t;
+
+/* --- answers ---------------------------------------------------------- */
+
+static void answer(ch_door_t *out, int status, const char *type,
+                   ch_bytes_t body)
+{
+    out->kind = CH_DOOR_ANSWER;
+    out->status = status;
+    out->content_type = type;
+    out->body = body;
+}
+
+static void refuse(ch_door_t *out, ch_eio_fault_e fault)
+{
+    const char *text = ch_eio_fault_text(fault);
+
+    answer(out, ch_eio_fault_status(fault), "application/json",
+           (ch_bytes_t){ text, strlen(text) });
+}
+
+static void say(ch_door_t *out, ch_bytes_t body)
+{
+    answer(out, 200, "text/plain; charset=UTF-8", body);
+}
+
+static void unavailable(ch_req_t *rq, ch_door_t *out)
+{
+    static const char text[] = "{\"message\":\"Too many connections\"}";
+
+    apr_table_setn(rq->out, "Retry-After", "5");
+    answer(out, 503, "application/json",
+           (ch_bytes_t){ text, sizeof(text) - 1 });
+}
+
+/* --- tickets ---------------------------------------------------------- */
+
+static ticket_t *make_ticket(ch_req_t *rq, ch_door_e kind, const char *sid)
+{
+    apr_pool_t *pool;
+    ticket_t *ticket;
+
+    apr_pool_create(&pool, NULL);
+    ticket = apr_pcalloc(pool, sizeof(*ticket));
+    ticket->pool = pool;
+    ticket->kind = kind;
+    ticket->in.conf = rq->conf;
+    ticket->in.sid = apr_pstrdup(pool, sid);
+    ticket->in.client_ip = apr_pstrdup(pool, rq->client_ip);
+    ticket->in.cookie =
+        apr_pstrdup(pool, ch_req_cookie(rq, CH_SESSION_COOKIE));
+    return ticket;
+}
+
+/* In the loop. */
+static void enter(ch_post_t *post)
+{
+    ticket_t *ticket = (ticket_t *)(void *)post;
+
+    if (ticket->kind == CH_DOOR_POLL) {
+        ch_call_hand_over(ticket->call, &ticket->conn);
+    }
+    else if (ticket->upgrades) {
+        ch_engine_upgrade(
+            ch_engine_find(ticket->in.sid, strlen(ticket->in.sid)),
+            &ticket->conn);
+    }
+    else {
+        ch_engine_open_socket(&ticket->in, &ticket->conn);
+    }
+    apr_pool_destroy(ticket->pool);
+}
+
+/* The session's owner gets the socket itself, or one end of a pair whose other
+ * end the loop here connects with it. */
+static void pass_on(ticket_t *ticket)
+{
+    const ch_record_t record = {
+        .kind = CH_RECORD_SOCKET,
+        .site = ticket->in.conf->site,
+        .name = { ticket->in.sid, strlen(ticket->in.sid) },
+        .data = ticket->conn.early,
+    };
+    ch_bytes_t bytes = ch_record_write(ticket->pool, &record);
+    int fd = ticket->conn.carrier ? ch_pump_make(&ticket->conn)
+                                  : ticket->conn.fd;
+
+    if (fd >= 0) {
+        ch_wire_tell(ticket->slot, bytes.data, bytes.len, fd);
+        close(fd);
+    }
+    apr_pool_destroy(ticket->pool);
+}
+
+void ch_door_take(void *data, const ch_door_conn_t *conn)
+{
+    ticket_t *ticket = data;
+
+    ticket->conn = *conn;
+    ticket->conn.head = apr_pstrdup(ticket->pool, conn->head);
+    ticket->conn.early.data =
+        apr_pmemdup(ticket->pool, conn->early.data, conn->early.len);
+    if (ticket->upgrades && ticket->slot != ch_wire_slot()) {
+        pass_on(ticket);
+        return;
+    }
+    ticket->post.run = enter;
+    ch_loop_req_post(ch_core.loop, &ticket->post);
+}
+
+void ch_door_leave(void *data)
+{
+    ticket_t *ticket = data;
+
+    if (ticket->call) {
+        ch_call_leave(ticket->call);
+    }
+    apr_pool_destroy(ticket->pool);
+}
+
+/* --- polling ---------------------------------------------------------- */
+
+static void open_session(void *ctx)
+{
+    ch_engine_open(ctx);
+}
+
+static void begin_session(ch_req_t *rq, ch_door_t *out)
+{
+    ch_engine_in_t in = {
+        .conf = rq->conf,
+        .sid = ch_call_sid(rq->pool),
+        .client_ip = rq->client_ip,
+        .cookie = ch_req_cookie(rq, CH_SESSION_COOKIE),
+    };
+    const char *text;
+
+    if (rq->method != CH_GET) {
+        refuse(out, CH_EIO_BAD_METHOD);
+        return;
+    }
+    ch_hands_in_loop(open_session, &in);
+    text = apr_pstrcat(rq->pool, "0",
+                       ch_engine_hello(rq->pool, rq->conf, in.sid, 1), NULL);
+    say(out, (ch_bytes_t){ text, strlen(text) });
+}
+
+/* A thread that can't give its connection away waits itself; not too many. */
+static void wait_here(ch_req_t *rq, const char *sid, ch_door_t *out)
+{
+    static int waiting;
+    ch_eio_fault_e fault = CH_EIO_SID_UNKNOWN;
+    ch_bytes_t body = { "6", 1 };
+    ch_call_t *call;
+
+    if (__atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST) > WAITING_MAX) {
+        apr_sleep(FULL_MS * 1000);
+        fault = CH_EIO_GOOD;
+    }
+    else {
+        call = ch_call_ask(rq, CH_CALL_POLL, sid, (ch_bytes_t){ "", 0 });
+        if (call
+            && !ch_call_wait(rq, call,
+                             rq->conf->socketio_ping_ms
+                                 + rq->conf->socketio_pong_ms,
+                             &fault, &body)) {
+            ch_call_leave(call);
+        }
+    }
+    __atomic_sub_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
+    if (fault == CH_EIO_GOOD) {
+        say(out, body);
+    }
+    else {
+        refuse(out, fault);
+    }
+}
+
+static void poll(ch_req_t *rq, const char *sid, ch_door_t *out)
+{
+    ch_eio_fault_e fault = CH_EIO_SID_UNKNOWN;
+    ch_bytes_t body;
+    ch_call_t *call =
+        ch_call_ask(rq, CH_CALL_POLL, sid, (ch_bytes_t){ "", 0 });
+    ticket_t *ticket;
+
+    if (!call) {
+        refuse(out, fault);
+    }
+    else if (!ch_call_wait(rq, call, LOOK_MS, &fault, &body)) {
+        ticket = make_ticket(rq, CH_DOOR_POLL, sid);
+        ticket->call = call;
+        out->kind = CH_DOOR_POLL;
+        out->ticket = ticket;
+    }
+    else if (fault == CH_EIO_GOOD) {
+        say(out, body);
+    }
+    else {
+        refuse(out, fault);
+    }
+}
+
+/* Asks and waits for the answer. */
+static ch_eio_fault_e ask(ch_req_t *rq, ch_call_e what, const char *sid,
+                          ch_bytes_t body)
+{
+    ch_call_t *call = ch_call_ask(rq, what, sid, body);
+    ch_eio_fault_e fault = CH_EIO_SID_UNKNOWN;
+    ch_bytes_t nothing;
+
+    if (call && !ch_call_wait(rq, call, OWNER_MS, &fault, &nothing)) {
+        ch_call_leave(call);
+    }
+    return fault;
+}
+
+static void post(ch_req_t *rq, const char *sid, ch_door_t *out)
+{
+    ch_bytes_t body = { "", 0 };
+    ch_eio_fault_e fault;
+    ch_err_t *err = NULL;
+
+    fault = ask(rq, CH_CALL_POSTING, sid, body);
+    if (fault != CH_EIO_GOOD) {
+        refuse(out, fault);
+        return;
+    }
+    if (rq->body_size) {
+        err = rq->io->read_body(rq, (size_t)rq->conf->socketio_max_payload,
+                                &body);
+    }
+    if (err) {
+        ch_call_tell(rq, CH_CALL_SPOIL, sid);
+        answer(out, ch_code_status(err->code), "text/plain",
+               (ch_bytes_t){ "", 0 });
+        return;
+    }
+    fault = ask(rq, CH_CALL_POST, sid, body);
+    if (fault == CH_EIO_GOOD) {
+        say(out, (ch_bytes_t){ "ok", 2 });
+    }
+    else {
+        refuse(out, fault);
+    }
+}
+
+static void polling(ch_req_t *rq, const char *sid, int can_hand_over,
+                    ch_door_t *out)
+{
+    if (!sid) {
+        begin_session(rq, out);
+    }
+    else if (rq->method == CH_POST) {
+        post(rq, sid, out);
+    }
+    else if (rq->method != CH_GET) {
+        refuse(out, CH_EIO_BAD_METHOD);
+    }
+    else if (can_hand_over) {
+        poll(rq, sid, out);
+    }
+    else {
+        wait_here(rq, sid, out);
+    }
+}
+
+/* --- websocket -------------------------------------------------------- */
+
+/* Whether a header's list holds a word, in any case. */
+static int has_word(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    while (list && *list) {
+        size_t size;
+
+        list += strspn(list, " \t,");
+        size = strcspn(list, " \t,");
+        if (size == len && strncasecmp(list, word, len) == 0) {
+            return 1;
+        }
+        list += size;
+    }
+    return 0;
+}
+
+static int is_upgrade(ch_req_t *rq)
+{
+    return rq->method == CH_GET
+           && has_word(ch_req_header(rq, "Upgrade"), "websocket")
+           && has_word(ch_req_header(rq, "Connection"), "upgrade");
+}
+
+/* Whether the session is there and may be upgraded; by which child. */
+static ch_eio_fault_e ask_owner(ch_req_t *rq, const char *sid, int *slot)
+{
+    char server[33];
+
+    if (!ch_call_owner(sid, server, slot)) {
+        return CH_EIO_SID_UNKNOWN;
+    }
+    if (*server) {
+        return CH_EIO_BAD_REQUEST; /* it goes on polling */
+    }
+    return ask(rq, CH_CALL_UPGRADE, sid, (ch_bytes_t){ "", 0 });
+}
+
+static void websocket(ch_req_t *rq, const char *sid, int can_hand_over,
+                      ch_door_t *out)
+{
+    const char *version = ch_req_header(rq, "Sec-WebSocket-Version");
+    const char *key = ch_req_header(rq, "Sec-WebSocket-Key");
+    ch_eio_fault_e fault = CH_EIO_GOOD;
+    ticket_t *ticket;
+    int slot = -1;
+
+    if (!can_hand_over || !is_upgrade(rq)) {
+        refuse(out, CH_EIO_BAD_REQUEST);
+        return;
+    }
+    if (!version || strcmp(version, "13") != 0) {
+        apr_table_setn(rq->out, "Sec-WebSocket-Version", "13");
+        answer(out, 426, "text/plain", (ch_bytes_t){ "", 0 });
+        return;
+    }
+    if (!key || !ch_ws_accept(key, out->accept)) {
+        refuse(out, CH_EIO_BAD_REQUEST);
+        return;
+    }
+    if (sid) {
+        fault = ask_owner(rq, sid, &slot);
+    }
+    if (fault != CH_EIO_GOOD) {
+        refuse(out, fault);
+        return;
+    }
+    ticket = make_ticket(rq, CH_DOOR_WEBSOCKET,
+                         sid ? sid : ch_call_sid(rq->pool));
+    ticket->upgrades = sid != NULL;
+    ticket->slot = slot;
+    out->kind = CH_DOOR_WEBSOCKET;
+    out->ticket = ticket;
+}
+
+/* --- requests --------------------------------------------------------- */
+
+void ch_door_ask(ch_req_t *rq, int can_hand_over, ch_door_t *out)
+{
+    ch_eio_query_t query;
+    ch_eio_fault_e fault;
+
+    memset(out, 0, sizeof(*out));
+    if (!ch_core.loop || __atomic_load_n(&ch_core.ending, __ATOMIC_SEQ_CST)
+        || ch_conn_count() >= ch_core.conf->sockets_max) {
+        unavailable(rq, out);
+        return;
+    }
+    fault = ch_eio_query(rq->pool, rq->args, &query);
+    if (fault != CH_EIO_TRANSPORT_UNKNOWN && fault != CH_EIO_SID_UNKNOWN
+        && !ch_cors_allows(rq)) {
+        fault = CH_EIO_FORBIDDEN;
+    }
+    else if (fault == CH_EIO_BAD_VERSION && rq->method != CH_GET) {
+        fault = CH_EIO_BAD_METHOD;
+    }
+    if (fault != CH_EIO_GOOD) {
+        refuse(out, fault);
+    }
+    else if (query.transport == CH_EIO_WEBSOCKET) {
+        websocket(rq, query.sid, can_hand_over, out);
+    }
+    else {
+        polling(rq, query.sid, can_hand_over, out);
+    }
+}

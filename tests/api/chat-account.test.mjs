@@ -1,0 +1,71 @@
+/* What becomes of rooms and messages when an account ends, and what its export has of them (API.md section 4). */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { serverSuite } from './lib/server.mjs';
+import { PASSWORD } from './lib/accounts.mjs';
+import { history, makeRoom, say } from './lib/chat.mjs';
+import { exported } from './lib/exports.mjs';
+import { fails, ids, ok } from './lib/expect.mjs';
+
+serverSuite('Chat and accounts', {}, (s) => {
+  it('owned rooms pass on, or go; what was said stays, empty and of nobody', async () => {
+    const [alice, bob, mod] = await s.users(3);
+    const shared = await makeRoom(alice, {}, [bob, mod]);
+    ok(await alice.put(`/chat/rooms/${shared.id}/members/${mod.user.id}`, { role: 'moderator' }));
+    const lone = await makeRoom(alice);
+    const bobs = await makeRoom(bob, {}, [alice]);
+    const first = await say(alice, shared, { content: 'mine', clientId: 'c' });
+    const reply = await say(bob, shared, { replyToId: first.id });
+    const theirs = await say(bob, bobs);
+    ok(await bob.post(`/chat/messages/${first.id}/reactions`, { emoji: 'x' }), 201);
+    ok(await alice.post(`/chat/messages/${theirs.id}/reactions`, { emoji: 'y' }), 201);
+    await say(alice, lone);
+    ok(await alice.del('/user/account', { json: { password: PASSWORD } }));
+    const room = ok(await mod.get(`/chat/rooms/${shared.id}`));
+    assert.deepEqual([room.ownerId, room.role, room.memberCount, room.lastSeq], [mod.user.id, 'owner', 2, 2]);
+    assert.equal(ok(await bob.get(`/chat/rooms/${bobs.id}`)).memberCount, 1);
+    fails(await bob.get(`/chat/rooms/${lone.id}`), 404, 'ROOM_NOT_FOUND');
+    const [gone, kept] = await history(bob, shared);
+    assert.deepEqual(
+      [gone.id, gone.content, gone.userId, gone.user, gone.clientId, gone.reactions],
+      [first.id, '', null, null, null, []],
+    );
+    assert.ok(gone.deletedAt);
+    assert.deepEqual(kept.replyTo, { id: first.id, userId: null, content: '' });
+    assert.equal(kept.id, reply.id);
+    assert.deepEqual(ok(await bob.get(`/chat/messages/${theirs.id}`)).reactions, []);
+  });
+
+  it('accounts end while others write: nothing is refused for it, and counts stay right', async () => {
+    const users = await s.users(5);
+    const [alice, ...rest] = users;
+    const room = await makeRoom(alice, {}, rest);
+    const leaving = rest.slice(0, 2);
+    const work = [alice, rest[2], rest[3]].map(async (who) => {
+      for (let n = 0; n < 20; n += 1) await say(who, room);
+    });
+    const ends = leaving.map(async (who) => ok(await who.del('/user/account', { json: { password: PASSWORD } })));
+    await Promise.all([...work, ...ends]);
+    const now = ok(await alice.get(`/chat/rooms/${room.id}`));
+    assert.deepEqual([now.memberCount, now.lastSeq], [3, 60]);
+  });
+
+  it('the export has the rooms of the account, and what it said', async () => {
+    const [alice, bob] = await s.users(2);
+    const room = await makeRoom(alice, { name: 'Mine' }, [bob]);
+    await makeRoom(bob);
+    const one = await say(alice, room, 'one');
+    await say(bob, room, 'not hers');
+    const two = await say(alice, room, 'two');
+    ok(await alice.del(`/chat/messages/${two.id}`));
+    const json = (await exported(alice, { format: 'json' })).json;
+    assert.deepEqual(ids(json.chat.rooms), [room.id]);
+    assert.equal(json.chat.rooms[0].role, 'owner');
+    assert.deepEqual(ids(json.chat.messages), [one.id, two.id]);
+    assert.deepEqual(json.chat.messages[0], one);
+    const his = (await exported(bob, { format: 'json' })).json;
+    assert.equal(his.notifications.length, 1);
+    assert.equal(his.notifications[0].type, 'room_invite');
+    assert.equal(his.notifications[0].data.roomId, room.id);
+  });
+});
