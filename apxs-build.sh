@@ -30,8 +30,9 @@ Usage: ./apxs-build.sh COMMAND [OPTIONS]
   down    stop what "up" started
             --dir DIR       the same as given to "up"
   test    build, then run all tests; the last line is the count
-            test PART       one of: unit tsan guards api asan; and valgrind
-            test api NAME   one file: tests/api/NAME.test.mjs
+            test PART       one of: unit tsan guards api realtime asan; and
+                            valgrind
+            test api NAME   one file: tests/api/NAME.test.mjs; realtime alike
   bench   build, then measure (options are those of bench/run.sh)
   build   only build; the module is then in var/build/.libs
   deps    only install what is missing

@@ -1,5 +1,6 @@
 -- The demo account, demo@example.com with the password chronicle-demo: three
--- folders, eight notes with some history, and one note in the trash.
+-- folders, eight notes with some history, and one note in the trash. And
+-- somebody to talk to: demo2@example.com, with the same password.
 --
 -- Loaded once by "apxs-build.sh up". A second time changes nothing: everything
 -- hangs on the row of the user being new. Change numbers are given in the order
@@ -183,5 +184,24 @@ FROM demo_user u, demo_versions v JOIN demo_notes n ON n.id = v.note;
 UPDATE users
 SET change_seq = (SELECT max(change_seq) FROM demo_notes), changed_at = now()
 WHERE id IN (SELECT id FROM demo_user);
+
+-- ── somebody to talk to ──────────────────────────────────────────────────────
+
+WITH added AS (
+    INSERT INTO users (id, email, password_hash, full_name, email_verified,
+                       change_seq, changed_at)
+    SELECT '0198a000-0000-7000-8000-000000000002', 'demo2@example.com',
+           u.password_hash, 'Sam Second', true, 1, now()
+    FROM demo_user JOIN users u USING (id)
+    ON CONFLICT (email) DO NOTHING
+    RETURNING id
+), folder AS (
+    INSERT INTO folders (id, user_id, name, position, change_seq)
+    SELECT '0198a000-0000-7000-8000-000000000041', id, 'Notes', 0, 1
+    FROM added
+    RETURNING id, user_id
+)
+INSERT INTO user_settings (user_id, default_folder_id)
+SELECT user_id, id FROM folder;
 
 DROP TABLE demo_versions, demo_notes, demo_user;

@@ -2,11 +2,13 @@
 # again under sanitizers; counts them all.
 
 # Hard limits, in seconds: a part that hangs is a part that fails.
-readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1800 ASAN_LIMIT=2400
+readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1800 REALTIME_LIMIT=600
+readonly ASAN_LIMIT=2400
 
 # Beside what building needs. Another module's logins, which our API takes over.
-# A mail server. And git, whose merges ours are compared with.
-readonly TEST_PACKAGES="libapache2-mod-auth-openidc python3-aiosmtpd git"
+# A mail server. Git, whose merges ours are compared with. And a browser.
+readonly TEST_PACKAGES="libapache2-mod-auth-openidc python3-aiosmtpd git
+chromium"
 
 PASSED=0
 FAILED=0
@@ -230,13 +232,15 @@ export_contract() {
     export CH_TEST_RUNAS_PG CH_TEST_TMP="$RUN_DIR/tmp"
     export CH_TEST_MIGRATE="$ROOT/sql/chronicle-migrate"
     export CH_TEST_DOCS="$RUN_DIR/swagger-ui" CH_TEST_BUILD="$BUILD"
+    export CH_TEST_DEMO="$RUN_DIR/demo"
     unset CH_TEST_SANITIZE CH_TEST_PRELOAD CH_TEST_ASAN_LOG
 }
 
 # Where httpd's children may read them, wherever the checkout is.
 place_test_files() {
-    mkdir -p "$RUN_DIR/tmp" "$RUN_DIR/swagger-ui"
-    chmod 755 "$RUN_DIR/tmp" "$RUN_DIR/swagger-ui"
+    mkdir -p "$RUN_DIR/tmp" "$RUN_DIR/swagger-ui" "$RUN_DIR/demo"
+    chmod 755 "$RUN_DIR/tmp" "$RUN_DIR/swagger-ui" "$RUN_DIR/demo"
+    cp "$ROOT/packaging/demo/"* "$RUN_DIR/demo/"
     [ ! -e "$BUILD/swagger-ui/swagger-ui.css" ] ||
         cp "$BUILD/swagger-ui/"* "$RUN_DIR/swagger-ui/"
 }
@@ -292,39 +296,53 @@ show_node_failures() {
     fi
 }
 
-# The file named on the command line, or all.
-api_files() {
-    if [ -n "${1:-}" ]; then
-        [ -e "$ROOT/tests/api/$1.test.mjs" ] ||
-            die "there is no tests/api/$1.test.mjs"
-        printf '%s\n' "$ROOT/tests/api/$1.test.mjs"
+# node_files DIRECTORY [NAME]: the tests in tests/DIRECTORY, or one of them.
+node_files() {
+    local dir="$ROOT/tests/$1"
+    if [ -n "${2:-}" ]; then
+        [ -e "$dir/$2.test.mjs" ] || die "there is no tests/$1/$2.test.mjs"
+        printf '%s\n' "$dir/$2.test.mjs"
     else
-        find "$ROOT/tests/api" -maxdepth 1 -name '*.test.mjs' | sort
+        find "$dir" -maxdepth 1 -name '*.test.mjs' | sort
     fi
 }
 
-# Those in tests/api/asan.list, one name per line; without a list, all.
+# server_file NAME: a whole-server test, wherever it is.
+server_file() {
+    if [ -e "$ROOT/tests/realtime/$1.test.mjs" ]; then
+        node_files realtime "$1"
+    else
+        node_files api "$1"
+    fi
+}
+
+# Those in tests/api/asan.list, one name per line.
 asan_files() {
-    local list="$ROOT/tests/api/asan.list" name
-    if [ -n "${1:-}" ] || [ ! -e "$list" ]; then
-        api_files "${1:-}"
+    local name
+    if [ -n "${1:-}" ]; then
+        server_file "$1"
         return
     fi
-    sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$list" |
+    sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' \
+        "$ROOT/tests/api/asan.list" |
         while read -r name; do
             name=${name%.test.mjs}
-            api_files "${name##*/}"
+            server_file "${name##*/}"
         done
 }
 
-run_api() {
+# run_node PART LIMIT TITLE [NAME]: tests/PART against the plain build.
+run_node() {
     local files
-    step "whole-server tests"
+    step "$3"
     export_contract "$BUILD"
-    files=$(api_files "${1:-}")
+    files=$(node_files "$1" "${4:-}")
     # shellcheck disable=SC2086
-    node_tests api "$API_LIMIT" $files
+    node_tests "$1" "$2" $files
 }
+
+run_api() { run_node api "$API_LIMIT" "whole-server tests" "${1:-}"; }
+run_realtime() { run_node realtime "$REALTIME_LIMIT" "open rooms" "${1:-}"; }
 
 run_asan() {
     local files
@@ -340,13 +358,18 @@ run_asan() {
 # ── command ──────────────────────────────────────────────────────────────────
 
 command_test() {
-    local parts=${1:-unit tsan guards api asan} part
-    parts=${parts/api/api after}
+    local parts=${1:-unit tsan guards api realtime after asan} part
+    [ "$parts" != api ] || parts="api after"
     case ${1:-} in
     '') ;;
     unit | tsan | guards) [ $# -eq 1 ] || die "test $1 takes no name" ;;
-    api | asan | valgrind) [ $# -le 2 ] || die "test $1 takes one name" ;;
-    *) die "test: unknown part $1 (unit tsan guards api asan valgrind)" ;;
+    api | realtime | asan | valgrind)
+        [ $# -le 2 ] || die "test $1 takes one name"
+        ;;
+    *)
+        die "test: unknown part $1" \
+            "(unit tsan guards api realtime asan valgrind)"
+        ;;
     esac
     cd "$ROOT" || exit 1
     mkdir -p var

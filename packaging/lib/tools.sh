@@ -99,7 +99,7 @@ run_valgrind_api() {
     mkdir -p "$RUN_DIR/reports"
     chmod 1777 "$RUN_DIR/reports"
     for name in ${1:-$VALGRIND_FILES}; do
-        files="$files $(api_files "$name")"
+        files="$files $(server_file "$name")"
     done
     # shellcheck disable=SC2086
     node_tests valgrind "$VALGRIND_LIMIT" $files

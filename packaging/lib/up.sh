@@ -6,7 +6,7 @@ readonly DATABASE=chronicle
 
 # What httpd needs beside our module. Each is there for a line of the template.
 readonly UP_MODULES="mpm_event unixd log_config authz_core authz_host dbd mime
-dir alias deflate reqtimeout status"
+dir alias headers deflate reqtimeout status"
 
 # Options, as globals of this command.
 DIR=$ROOT/var
@@ -207,6 +207,9 @@ place_files() {
     mkdir -p "$HOME_DIR/swagger-ui"
     [ ! -e "$BUILD/swagger-ui/swagger-ui.css" ] ||
         cp "$BUILD/swagger-ui/"* "$HOME_DIR/swagger-ui/"
+    rm -rf "$HOME_DIR/demo"
+    mkdir -p "$HOME_DIR/demo"
+    install -m 644 "$ROOT/packaging/demo/"* "$HOME_DIR/demo/"
     cat >"$DIR/mime.types" <<'END'
 text/html html
 text/plain txt
@@ -237,7 +240,7 @@ write_conf() {
     [ "$WITH_REDIS" = no ] || redis="ChronicleRedis \"$(redis_url)\""
     fill "$ROOT/conf/httpd.conf.in" LOAD_MODULES="$modules" \
         MODULE="$DIR/modules/mod_chronicle.so" \
-        DOCS_DIR="$HOME_DIR/swagger-ui" FILES="$HOME_DIR/files" HTDOCS="$HOME_DIR/htdocs" \
+        DOCS_DIR="$HOME_DIR/swagger-ui" DEMO="$HOME_DIR/demo" FILES="$HOME_DIR/files" HTDOCS="$HOME_DIR/htdocs" \
         LISTEN="$LISTEN:$PORT" SERVER_NAME="$(own_address):$PORT" \
         USER="$user" PGHOST="$PG_HOME" PGDATABASE="$DATABASE" \
         PGUSER="$DATABASE" REDIS="$redis" INCLUDE="$include" DIR="$DIR" >"$1"
@@ -309,6 +312,7 @@ print_welcome() {
 mod_chronicle is running.
   API            $url/api/v1
   documentation  $url/api-docs
+  demo page      $url/demo/ (notes and chat, in two windows)
   logs           $DIR/log/error.log, $DIR/log/access.log
   database       psql -h $PG_HOME -U $DATABASE $DATABASE
 END
@@ -318,6 +322,7 @@ END
         body="{\"email\":\"$DEMO_EMAIL\",\"password\":\"$DEMO_PASSWORD\"}"
         cat <<END
   demo login     $DEMO_EMAIL / $DEMO_PASSWORD
+                 demo2@example.com, with the same password
 
 Log in:
   curl -s $url/api/v1/auth/login -H 'Content-Type: application/json' -d '$body'
