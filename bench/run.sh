@@ -11,13 +11,25 @@ usage: bench/run.sh [options]
   --seconds S      length of one measurement (8)
   --connections N  keep-alive connections (64)
   --only LIST      of empty,note,list,create,update,pull,push,cached,hosts,
-                   pgbench,growth,search,memory (all)
-  --servers LIST   of ours,express,fastify (all)
+                   pgbench,growth,search,memory (all of these), realtime
+  --servers LIST   of ours,express,fastify, and for realtime of ours,socketio,
+                   socketio1,steps,ws (all)
   --rows LIST      sizes for growth, of 1k,10k,100k,1m (1k,100k)
   --search-rows LIST  notes of one user for search, of 1k,10k,100k,1m
                    (1k,10k,100k)
   --table N        notes of all users for search, none or 1m (none): takes
                    five minutes to fill
+  --realtime LIST  of idle,wss,broadcast,send,rest (all)
+  --idle N         idle connections (10000)
+  --wss N          the same by TLS (5000)
+  --hold S         how long they are held: 25 is from ping to ping (26)
+  --receivers N    of a broadcast (10000)
+  --broadcasts N   of them (20)
+  --broadcast-by WHAT  edit: a message is changed, all get one frame; send: a
+                   new one, all get two (edit)
+  --rooms N        of 100 members for message:send (10)
+  --senders N      in all rooms together (20)
+  --children N     processes of each server in realtime (2)
   --no-fsync       PostgreSQL without fsync: write rates without the disk
   --json FILE      also write every number there
   --module FILE    mod_chronicle.so (default: the newest below var/build)
@@ -31,7 +43,11 @@ export BENCH_ROUNDS=3 BENCH_SECONDS=8 BENCH_CONNECTIONS=64 BENCH_ROWS=1k,100k
 export BENCH_SEARCH_ROWS=1k,10k,100k BENCH_TABLE=none
 export BENCH_ONLY=empty,note,list,create,update,pull,push,cached,hosts,pgbench
 BENCH_ONLY+=,growth,search,memory
-export BENCH_SERVERS=ours,express,fastify BENCH_FSYNC=on BENCH_JSON=
+export BENCH_SERVERS BENCH_FSYNC=on BENCH_JSON=
+export BENCH_REALTIME=idle,wss,broadcast,send,rest BENCH_IDLE=10000
+export BENCH_WSS=5000 BENCH_HOLD=26 BENCH_RECEIVERS=10000 BENCH_BROADCASTS=20
+export BENCH_BROADCAST_BY=edit BENCH_ROOMS=10 BENCH_SENDERS=20 BENCH_CHILDREN=2
+BENCH_SERVERS=ours,express,fastify,socketio,socketio1,steps,ws
 module= keep=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -43,6 +59,16 @@ while [ $# -gt 0 ]; do
     --rows) BENCH_ROWS=$2; shift ;;
     --search-rows) BENCH_SEARCH_ROWS=$2; shift ;;
     --table) BENCH_TABLE=$2; shift ;;
+    --realtime) BENCH_REALTIME=$2; shift ;;
+    --idle) BENCH_IDLE=$2; shift ;;
+    --wss) BENCH_WSS=$2; shift ;;
+    --hold) BENCH_HOLD=$2; shift ;;
+    --receivers) BENCH_RECEIVERS=$2; shift ;;
+    --broadcasts) BENCH_BROADCASTS=$2; shift ;;
+    --broadcast-by) BENCH_BROADCAST_BY=$2; shift ;;
+    --rooms) BENCH_ROOMS=$2; shift ;;
+    --senders) BENCH_SENDERS=$2; shift ;;
+    --children) BENCH_CHILDREN=$2; shift ;;
     --no-fsync) BENCH_FSYNC=off ;;
     --json) BENCH_JSON=$(realpath -m "$2"); shift ;;
     --module) module=$(realpath "$2"); shift ;;
@@ -70,7 +96,7 @@ BENCH_MODULES=$($apxs -q LIBEXECDIR)
 export BENCH_HTTPD BENCH_MODULES
 if wants ours "$BENCH_SERVERS" && [ -z "$module" ]; then
     module=$(find "$root/var/build" -name mod_chronicle.so -printf '%T@ %p\n' \
-        2>/dev/null | sort -n | tail -1 | cut -d' ' -f2-)
+        2>/dev/null | sort -n | tail -1 | cut -d' ' -f2- || true)
     [ -n "$module" ] || die "no mod_chronicle.so: build it, or give --module"
 fi
 export BENCH_MODULE=$module
@@ -102,12 +128,29 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for peer in express fastify; do
-    wants $peer "$BENCH_SERVERS" || continue
-    dir=$here/peers/$peer-pg
+# The directories of the peers that will be asked.
+peers=
+if [ "$BENCH_ONLY" != realtime ]; then
+    for peer in express fastify; do
+        wants $peer "$BENCH_SERVERS" && peers+=" $peer-pg"
+    done
+fi
+if wants realtime "$BENCH_ONLY"; then
+    [[ $BENCH_SERVERS =~ socketio|steps ]] && peers+=' socketio-pg'
+    wants ws "$BENCH_SERVERS" && peers+=' ws'
+    say "the client for open sockets"
+    "${CC:-gcc}" -O2 -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -o "$tmp/load" \
+        "$here"/realtime/*.c -lssl -lcrypto || die "no client"
+    # each connection is a descriptor of a server's process and of the client's
+    ulimit -n "$(ulimit -Hn)"
+fi
+export BENCH_DESCRIPTORS=$(ulimit -n)
+
+for peer in $peers; do
+    dir=$here/peers/$peer
     if [ ! "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]
     then
-        say "npm ci for $peer-pg"
+        say "npm ci for $peer"
         (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error)
         touch "$dir/node_modules/.package-lock.json"
     fi

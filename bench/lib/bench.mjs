@@ -6,6 +6,7 @@ import { config, wants } from './config.mjs';
 import { growth } from './growth.mjs';
 import { measure, writeTokens } from './load.mjs';
 import { footprint } from './footprint.mjs';
+import { realtime } from './realtime.mjs';
 import { searching } from './search.mjs';
 import { pgbench } from './pgbench.mjs';
 import { start, stop, stopAll } from './servers.mjs';
@@ -74,6 +75,9 @@ async function measureWorkload(name) {
   return results;
 }
 
+/* Those of --servers that have the whole of what is asked by HTTP. */
+const REST = ['ours', 'express', 'fastify'];
+
 /* Fills in done part by part, so that a failure leaves what came before. */
 async function measureAll(done) {
   writeTokens();
@@ -84,21 +88,26 @@ async function measureAll(done) {
   }
   if (wants('push')) {
     await freshDatabase();
-    done.turns = await roundTrips(config.servers);
+    done.turns = await roundTrips(config.servers.filter((name) =>
+      REST.includes(name)));
   }
+  if (wants('realtime')) await realtime(say, freshDatabase, done);
   if (!config.servers.includes('ours')) return;
   if (wants('growth')) done.growth = await growth(say);
   if (wants('search')) done.search = await searching(say);
   if (wants('memory')) done.memory = await footprint();
 }
 
-function print({ results, turns, growth: grown, search, memory }) {
+function print({ results, turns, growth: grown, search, memory,
+  realtime: sockets }) {
   const { text, marks } = report(results);
-  console.log(`\n${text}`);
+  if (Object.keys(results).length > 0) console.log(`\n${text}`);
   if (turns) console.log(`\n${turns.text}`);
   if (grown) console.log(`\n${grid(grown.table)}`);
   if (search) console.log(`\n${grid(search.table)}`);
   if (memory) console.log(`\n${memory.text}`);
+  for (const text of sockets?.tables ?? []) console.log(`\n${text}`);
+  for (const { met } of sockets?.marks ?? []) marks[met ? 'ok' : 'short']++;
   const busy = Object.values(results).flatMap((one) => Object.values(one))
     .flat().filter((one) => one.others > BUSY).length;
   if (busy > 0) {
@@ -108,7 +117,8 @@ function print({ results, turns, growth: grown, search, memory }) {
   console.log(`\nbench: ${marks.ok} targets reached, ${marks.short} short`);
 }
 
-function save({ results, turns, growth: grown, search, memory }) {
+function save({ results, turns, growth: grown, search, memory,
+  realtime: sockets }) {
   const { rounds, seconds, connections } = config;
   const settings = {
     rounds, seconds, connections, fsync: process.env.BENCH_FSYNC,
@@ -116,7 +126,7 @@ function save({ results, turns, growth: grown, search, memory }) {
   writeFileSync(config.json, `${JSON.stringify({
     settings, results, roundTrips: turns?.numbers, growth: grown?.numbers,
     search: search?.numbers,
-    memory: memory?.numbers,
+    memory: memory?.numbers, realtime: sockets?.numbers,
   }, null, 1)}\n`);
 }
 

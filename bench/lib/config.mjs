@@ -19,6 +19,19 @@ export const config = {
   rows: list(env.BENCH_ROWS),
   searchRows: list(env.BENCH_SEARCH_ROWS),
   table: env.BENCH_TABLE,
+  realtime: {
+    parts: list(env.BENCH_REALTIME),
+    idle: Number(env.BENCH_IDLE),
+    wss: Number(env.BENCH_WSS),
+    hold: Number(env.BENCH_HOLD),
+    receivers: Number(env.BENCH_RECEIVERS),
+    count: Number(env.BENCH_BROADCASTS),
+    by: env.BENCH_BROADCAST_BY,
+    rooms: Number(env.BENCH_ROOMS),
+    senders: Number(env.BENCH_SENDERS),
+    children: Number(env.BENCH_CHILDREN),
+  },
+  descriptors: Number(env.BENCH_DESCRIPTORS),
   json: env.BENCH_JSON,
   ticks: Number(env.BENCH_TICKS),
   pgOptions: env.BENCH_PGOPTIONS,
@@ -33,7 +46,7 @@ export const USERS = 50;
 export const GROWER = 51;
 export const SECRET = 'bench-secret-0123456789abcdef0123456789abcdef';
 
-const KINDS = { note: '8', user: '9', session: 'a', folder: 'b' };
+const KINDS = { note: '8', user: '9', session: 'a', folder: 'b', room: 'b' };
 
 /* The id that data.sql gave to row number n of a kind. */
 export function id(kind, n) {

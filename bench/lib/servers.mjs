@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SECRET, config, tail } from './config.mjs';
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer().on('error', reject);
     server.listen(0, '127.0.0.1', () => {
@@ -61,6 +61,10 @@ function nodeCommand(port, peer) {
   };
 }
 
+/* Garbage is collected when asked for: SIGUSR2, see peers/common. */
+const collectable = ({ args, ...rest }) =>
+  ({ ...rest, args: ['--expose-gc', ...args], collects: true });
+
 const COMMANDS = {
   ours: (port) => httpdCommand(port, ['BENCH_CHRONICLE']),
   kept: (port) => httpdCommand(port, ['BENCH_CHRONICLE', 'BENCH_CACHE']),
@@ -75,9 +79,15 @@ const COMMANDS = {
     return { ...rest, env: { ...env, PEER_PUSH: 'whole' } };
   },
   fastify: (port) => nodeCommand(port, 'fastify-pg'),
+  /* open sockets; env says how many processes, and the port for TLS */
+  room: (port, hosts, env) => httpdCommand(port, ['BENCH_CHRONICLE',
+    'BENCH_REALTIME', ...(env.TLS_PORT ? ['BENCH_TLS'] : [])]),
+  socketio: (port) => collectable(nodeCommand(port, 'socketio-pg')),
+  ws: (port) => collectable(nodeCommand(port, 'ws')),
 };
 const READY = {
-  ours: '/health/ready', kept: '/health/ready', plain: '/empty.json',
+  ours: '/health/ready', kept: '/health/ready', room: '/health/ready',
+  plain: '/empty.json',
 };
 
 const running = new Set();
@@ -128,7 +138,8 @@ export function start(name, env = {}) {
 
 async function startOne(name, hosts, extra = {}) {
   const port = await freePort();
-  const { command, args, env, logs } = COMMANDS[name](port, hosts);
+  const { command, args, env, logs, collects } =
+    COMMANDS[name](port, hosts, extra);
   const log = join(config.dir, `${name}.log`);
   const out = openSync(log, 'a');
   const child = spawn(command, args,
@@ -137,6 +148,7 @@ async function startOne(name, hosts, extra = {}) {
   const server = {
     name, child, logs: [log, ...logs], pid: child.pid, pids: [child.pid],
     base: `http://127.0.0.1:${port}`, ended: false,
+    collects,
   };
   running.add(server);
   server.exit = new Promise((resolve) => {

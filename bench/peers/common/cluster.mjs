@@ -1,13 +1,24 @@
 // Runs one worker process per core and stops them with the primary.
 import cluster from 'node:cluster';
 
+/* Collects garbage when asked to, where node allows it. */
+const collectOnSignal = () => process.on('SIGUSR2', () => globalThis.gc?.());
+
 export async function run(startWorker) {
+  collectOnSignal();
   if (!cluster.isPrimary) {
     await startWorker();
     return;
   }
-  const workers = Number(process.env.PEER_WORKERS ?? 2);
+  const { workers } = settings;
   for (let i = 0; i < workers; i++) cluster.fork();
+  /* what one worker tells all the others */
+  cluster.on('message', (from, message) => {
+    if (!message.broadcast) return;
+    for (const worker of Object.values(cluster.workers)) {
+      if (worker !== from) worker.send(message);
+    }
+  });
   let stopping = false;
   cluster.on('exit', (worker, code) => {
     if (stopping) return;
@@ -26,6 +37,9 @@ export async function run(startWorker) {
 /* Settings that the bench hands to either peer. */
 export const settings = {
   port: Number(process.env.PORT ?? 3000),
+  /* 0: no TLS; else with TLS_KEY and TLS_CERT */
+  tlsPort: Number(process.env.TLS_PORT ?? 0),
+  workers: Number(process.env.PEER_WORKERS ?? 2),
   secret: process.env.JWT_SECRET,
   poolPerWorker: Number(process.env.PEER_POOL ?? 2),
   /* a push in one transaction, not one per query */
