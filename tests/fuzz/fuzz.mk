@@ -14,6 +14,7 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_merge3 \
 	tests/fuzz/fuzz_mime \
 	tests/fuzz/fuzz_query \
+	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_refresh \
 	tests/fuzz/fuzz_smtp_talk \
 	tests/fuzz/fuzz_socketio \

@@ -39,6 +39,7 @@ chronicle_unit_tests = \
 	tests/unit/test_realtime_far \
 	tests/unit/test_realtime_loop \
 	tests/unit/test_realtime_presence \
+	tests/unit/test_realtime_record \
 	tests/unit/test_realtime_typing \
 	tests/unit/test_realtime_wire \
 	tests/unit/test_store_apilog \
