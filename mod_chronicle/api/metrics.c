@@ -11,6 +11,8 @@
 #include <apr_strings.h>
 
 #include "base/seal.h"
+#include "realtime/engineio.h"
+#include "realtime/wire.h"
 #include "store/apilog.h"
 #include "store/counter.h"
 #include "store/redis.h"
@@ -301,6 +303,30 @@ static void write_redis(ch_req_t *rq, ch_buf_t *buf)
     }
 }
 
+/* --- open sockets -------------------------------------------------------- */
+
+static void write_sockets(ch_buf_t *buf)
+{
+    static const char *const names[CH_WIRE_COUNTS] = {
+        [CH_EIO_POLLING] = "polling",
+        [CH_EIO_WEBSOCKET] = "websocket",
+    };
+    ch_prom_label_t label = { .name = "transport" };
+    const ch_prom_series_t series = { .name = "chronicle_socketio_connections",
+                                      .labels = &label,
+                                      .count = 1 };
+    apr_int64_t counts[CH_WIRE_COUNTS];
+    int i;
+
+    ch_wire_counts(counts);
+    ch_prom_family(buf, series.name, "gauge",
+                   "Sessions of Socket.IO clients of this server");
+    for (i = 0; i < CH_WIRE_COUNTS; i++) {
+        label.value = names[i];
+        ch_prom_sample(buf, &series, counts[i]);
+    }
+}
+
 /* --- third parties ------------------------------------------------------- */
 
 static void write_upstream_requests(ch_buf_t *buf,
@@ -355,7 +381,6 @@ static void write_empty(ch_buf_t *buf)
     static const struct {
         const char *name, *type, *help;
     } families[] = {
-        { "chronicle_socketio_connections", "gauge", "Open sockets" },
         { "chronicle_ai_tokens_total", "counter", "AI tokens used" },
     };
     size_t i;
@@ -409,6 +434,7 @@ ch_err_t *ch_metrics_show(ch_req_t *rq)
         write_upstream_durations(buf, counters);
     }
     write_api_log(buf);
+    write_sockets(buf);
     write_single(buf, "chronicle_http_in_flight",
                  "Requests that are being answered", ch_counter_in_flight());
     write_lost(buf, counters);

@@ -8,6 +8,8 @@
 #include <mod_status.h>
 
 #include "httpd/server.h"
+#include "realtime/engineio.h"
+#include "realtime/wire.h"
 #include "store/counter.h"
 #include "store/redis.h"
 
@@ -122,6 +124,22 @@ static const char *smtp(const view_t *view)
     return ch_counter_upstream_up(CH_UPSTREAM_SMTP) ? "up" : "down";
 }
 
+static const char *polling(const view_t *view)
+{
+    apr_int64_t counts[CH_WIRE_COUNTS];
+
+    ch_wire_counts(counts);
+    return number(view, (apr_uint64_t)counts[CH_EIO_POLLING]);
+}
+
+static const char *websockets(const view_t *view)
+{
+    apr_int64_t counts[CH_WIRE_COUNTS];
+
+    ch_wire_counts(counts);
+    return number(view, (apr_uint64_t)counts[CH_EIO_WEBSOCKET]);
+}
+
 static const char *limited(const view_t *view)
 {
     return sum(view, view->counters->rate_limited, CH_COUNTER_KINDS);
@@ -187,6 +205,8 @@ static const struct {
     { "Database connections at most, this child", "DbMax", pool_max },
     { "Redis", "Redis", redis },
     { "Mail server", "Smtp", smtp },
+    { "Socket.IO clients that poll", "SocketsPolling", polling },
+    { "Socket.IO clients with a websocket", "SocketsWebsocket", websockets },
     { "Refused by a rate limit", "RateLimited", limited },
     { "Callers not accepted", "AuthFailures", auth_failures },
     { "Security events", "SecurityEvents", security_events },

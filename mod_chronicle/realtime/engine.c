@@ -227,6 +227,7 @@ ch_engine_t *ch_engine_open(const ch_engine_in_t *in)
     ch_engine_t *engine = make(in);
 
     engine->poll = ch_poll_make(engine);
+    ch_wire_count(CH_EIO_POLLING, 1);
     return engine;
 }
 
@@ -261,6 +262,7 @@ void ch_engine_open_socket(const ch_engine_in_t *in,
 {
     ch_engine_t *engine = make(in);
 
+    ch_wire_count(CH_EIO_WEBSOCKET, 1);
     engine->conn = ch_conn_make(ch_core.loop, from->fd, from->carrier,
                                 from->ctx, &owner, engine);
     if (!engine->conn) {
@@ -277,6 +279,8 @@ void ch_engine_take(ch_engine_t *engine, ch_conn_t *conn)
 {
     engine->conn = conn;
     ch_conn_own(conn, &owner, engine);
+    ch_wire_count(CH_EIO_POLLING, -1);
+    ch_wire_count(CH_EIO_WEBSOCKET, 1);
 }
 
 ch_engine_t *ch_engine_find(const char *sid, size_t len)
@@ -333,6 +337,7 @@ void ch_engine_close(ch_engine_t *engine, int code)
         return;
     }
     engine->over = 1;
+    ch_wire_count(engine->poll ? CH_EIO_POLLING : CH_EIO_WEBSOCKET, -1);
     if (engine->conn) {
         close_socket(engine->conn, code);
         engine->conn = NULL;

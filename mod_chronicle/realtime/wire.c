@@ -36,6 +36,7 @@ typedef struct {
     apr_uint32_t ear;   /* the life that listens */
     apr_uint32_t ghost; /* a life that died and was followed by another before
                          * anybody was told; 0 = none */
+    apr_int32_t count[CH_WIRE_COUNTS];
 } slot_t;
 
 struct ch_wire_kept_t {
@@ -195,6 +196,7 @@ static int take(int slot)
     if (!swap_owner(slot, owner, owner_with(life ? life : 1, getpid()))) {
         return 0;
     }
+    memset(room[slot].count, 0, sizeof(room[slot].count));
     if (before) {
         __atomic_store_n(&room[slot].ghost, life_of(owner), __ATOMIC_SEQ_CST);
     }
@@ -289,6 +291,31 @@ int ch_wire_heard(void)
         }
     }
     return 0;
+}
+
+/* --- counts ----------------------------------------------------------- */
+
+void ch_wire_count(int what, int by)
+{
+    int slot = ch_wire_slot();
+
+    if (slot >= 0) {
+        __atomic_add_fetch(&room[slot].count[what], by, __ATOMIC_RELAXED);
+    }
+}
+
+void ch_wire_counts(apr_int64_t out[CH_WIRE_COUNTS])
+{
+    int slot, i;
+
+    memset(out, 0, sizeof(*out) * CH_WIRE_COUNTS);
+    for (slot = 0; slot < slot_count(); slot++) {
+        pid_t pid = pid_of(owner_of(slot));
+
+        for (i = 0; pid && !is_dead(pid) && i < CH_WIRE_COUNTS; i++) {
+            out[i] += __atomic_load_n(&room[slot].count[i], __ATOMIC_RELAXED);
+        }
+    }
 }
 
 /* --- reading ---------------------------------------------------------- */

@@ -45,6 +45,15 @@ void ch_wire_listen(int on);
 /* Whether any child of this server does. */
 int ch_wire_heard(void);
 
+/* Numbers that each child keeps of itself, by ch_eio_transport_e: 0 when it
+ * claims its slot. From any thread. */
+#define CH_WIRE_COUNTS 2
+void ch_wire_count(int what, int by);
+
+/* Their sums over the children that live: what a dead one had is gone with
+ * it. From any process. */
+void ch_wire_counts(apr_int64_t out[CH_WIRE_COUNTS]);
+
 /* The descriptor of the own inbox, to be watched. */
 int ch_wire_fd(void);
 

@@ -30,6 +30,8 @@ serverSuite(
         'DbMax',
         'Redis',
         'Smtp',
+        'SocketsPolling',
+        'SocketsWebsocket',
         'RateLimited',
         'AuthFailures',
         'SecurityEvents',
@@ -42,6 +44,7 @@ serverSuite(
       assert.equal(before.Version, '2.0.0');
       assert.equal(before.Redis, 'off');
       assert.equal(before.Smtp, 'off');
+      assert.deepEqual([before.SocketsPolling, before.SocketsWebsocket], ['0', '0']);
       await parallel(5, async () => fails(await s.anon.get('/folders'), 401, 'AUTHENTICATION_REQUIRED'));
       const login = () => s.anon.post('/auth/login', { email: 'nobody@example.com', password: 'wrong-password' });
       fails(await login(), 401, 'INVALID_CREDENTIALS');

@@ -10,6 +10,15 @@
 /* --- without a wire -------------------------------------------------------
  */
 
+static void ck_counts(apr_int64_t first, apr_int64_t second)
+{
+    apr_int64_t counts[CH_WIRE_COUNTS] = { -1, -1 };
+
+    ch_wire_counts(counts);
+    ck_assert_int_eq(counts[0], first);
+    ck_assert_int_eq(counts[1], second);
+}
+
 START_TEST(before_open)
 {
     ch_bytes_t bytes;
@@ -26,6 +35,8 @@ START_TEST(before_open)
     ck_assert_int_eq(ch_wire_next(pool, &bytes, &fd), 0);
     ck_assert_int_eq(tell(0, "x"), 0);
     ck_assert_int_eq(tell(CH_WIRE_ALL, "x"), 0);
+    ch_wire_count(0, 1);
+    ck_counts(0, 0);
 }
 END_TEST
 
@@ -298,6 +309,45 @@ START_TEST(a_killed_child)
 }
 END_TEST
 
+/* What the living have is summed up; who died has nothing, whether or not
+ * somebody else has his slot. */
+static void claim_and_count(void)
+{
+    ck_assert_int_eq(ch_wire_claim(pool), 1);
+    ch_wire_count(0, 3);
+    ch_wire_count(1, 40);
+    ch_wire_count(0, -1);
+    __atomic_fetch_add(&panel[0], 1, __ATOMIC_SEQ_CST);
+    pause();
+}
+
+START_TEST(counts_of_the_living)
+{
+    apr_pool_t *own;
+    pid_t pids[2];
+
+    open_wire(2);
+    make_panel();
+    ch_wire_count(0, 7); /* without a slot */
+    ck_counts(0, 0);
+    pids[0] = start_child(claim_and_count);
+    pids[1] = start_child(claim_and_count);
+    await_panel(0, 2);
+    ck_counts(4, 80);
+    kill_child(pids[0]);
+    ck_counts(2, 40);
+    apr_pool_create(&own, pool);
+    ck_assert_int_eq(ch_wire_claim(own), 1);
+    ck_counts(2, 40);
+    ch_wire_count(0, 1);
+    ck_counts(3, 40);
+    apr_pool_destroy(own);
+    ck_counts(2, 40);
+    kill_child(pids[1]);
+    ck_counts(0, 0);
+}
+END_TEST
+
 /* A number that came to be ours: who had it before is dead. */
 START_TEST(the_same_pid)
 {
@@ -540,6 +590,6 @@ CH_SUITE_MAIN("realtime/wire", CH_ONCE(before_open), CH_ONCE(made_once),
               CH_EACH(with_a_descriptor, lengths), CH_ONCE(in_order),
               CH_ONCE(too_many_descriptors), CH_ONCE(lives_count_up),
               CH_ONCE(everybody_has_his_own), CH_ONCE(a_killed_child),
-              CH_ONCE(the_same_pid), CH_ONCE(every_death_is_told_once),
+              CH_ONCE(counts_of_the_living), CH_ONCE(the_same_pid), CH_ONCE(every_death_is_told_once),
               CH_ONCE(a_full_inbox), CH_ONCE(a_full_inbox_of_nobody),
               CH_ONCE(a_slow_reader), CH_ONCE(from_many_threads))
