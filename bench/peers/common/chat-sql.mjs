@@ -27,7 +27,8 @@ WITH me AS (
   SELECT * FROM chat_messages
    WHERE room_id = $1 AND user_id = $2 AND client_id = $6
 ), room AS (
-  UPDATE chat_rooms SET last_seq = last_seq + 1, last_message_at = now()
+  UPDATE chat_rooms SET last_seq = last_seq + 1, event_seq = event_seq + 1,
+       last_message_at = now()
    WHERE id = $1 AND EXISTS (SELECT 1 FROM me)
      AND NOT EXISTS (SELECT 1 FROM twin)
   RETURNING last_seq
@@ -62,7 +63,8 @@ SELECT ${MESSAGE} FROM m ${AROUND}`;
 
 /* The same as SEND step by step, in a transaction, as it is mostly written. */
 export const STEP_LOCK = `
-UPDATE chat_rooms SET last_seq = last_seq + 1, last_message_at = now()
+UPDATE chat_rooms SET last_seq = last_seq + 1, event_seq = event_seq + 1,
+       last_message_at = now()
  WHERE id = $1 RETURNING last_seq`;
 export const STEP_MEMBER = `
 SELECT last_read_seq FROM room_members WHERE room_id = $1 AND user_id = $2`;
