@@ -96,6 +96,7 @@ chronicle_core_sources = \
 	mod_chronicle/realtime/hands.c \
 	mod_chronicle/realtime/hub.c \
 	mod_chronicle/realtime/loop.c \
+	mod_chronicle/realtime/mend.c \
 	mod_chronicle/realtime/polls.c \
 	mod_chronicle/realtime/presence.c \
 	mod_chronicle/realtime/publish.c \

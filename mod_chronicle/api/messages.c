@@ -277,7 +277,13 @@ ch_err_t *ch_message_send(ch_req_t *rq, const ch_message_in_t *in,
         return err;
     }
     *again = !ch_rows_text(*rows, 0, "number");
-    if (!*again) {
+    if (*again) {
+        ch_publish(rq, &(ch_pub_t){
+            .what = CH_PUB_AGAIN,
+            .room = ch_rows_text(*rows, 0, "room_id"),
+            .seq = ch_rows_int(*rows, 0, "seq") });
+    }
+    else {
         tell_new(rq, *rows);
     }
     return NULL;

@@ -115,17 +115,17 @@ static int collect(apr_pool_t *pool, server_rec *main_server)
     return confs->nelts;
 }
 
-static int graceful;
-
+/* The MPM waits for connections of TLS that are suspended, so it is not to be
+ * waited for. */
 static void child_stopping(apr_pool_t *pchild, int is_graceful)
 {
-    graceful = is_graceful;
+    ch_realtime_leave(is_graceful ? SPREAD_GRACEFUL : SPREAD_NOW);
 }
 
 /* Before anything that it uses goes. */
 static apr_status_t end(void *unused)
 {
-    ch_realtime_end(graceful ? SPREAD_GRACEFUL : SPREAD_NOW);
+    ch_realtime_end();
     return APR_SUCCESS;
 }
 

@@ -167,7 +167,10 @@ static void on_time(ch_timer_t *unused)
         t->task.work = beat;
         t->task.done = beaten;
         ch_hands_give(&t->task);
-        if (!ch_bus_works(conf->site)) {
+        if (ch_bus_works(conf->site)) {
+            ch_mend_rooms(conf);
+        }
+        else {
             ch_tend_all(conf->site);
         }
     }

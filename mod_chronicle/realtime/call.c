@@ -31,6 +31,7 @@ struct ch_call_t {
     ch_conn_t *conn; /* which waits in place of the thread */
     char *head;
     ch_timer_t timer;
+    apr_time_t until;
 };
 
 /* Both of any thread, under the lock. */
@@ -308,13 +309,34 @@ static void on_lost(ch_conn_t *conn, void *owner)
     ch_call_leave(owner);
 }
 
+static int owner_lives(const ch_call_t *call)
+{
+    char server[33];
+    int slot;
+
+    return *call->server
+           || (ch_call_owner(call->sid, server, &slot)
+               && ch_wire_lives(slot));
+}
+
+static void look_soon(ch_call_t *call)
+{
+    ch_loop_timer_set(ch_core.loop, &call->timer,
+                      ch_loop_now(ch_core.loop) + APR_USEC_PER_SEC);
+}
+
+/* Whether the owner is gone for good is only seen by looking. */
 static void on_time(ch_timer_t *timer)
 {
     ch_call_t *call =
         (ch_call_t *)(void *)((char *)timer - offsetof(ch_call_t, timer));
 
-    ch_conn_drop(call->conn);
-    ch_call_leave(call);
+    if (owner_lives(call) && ch_loop_now(ch_core.loop) < call->until) {
+        look_soon(call);
+        return;
+    }
+    call->fault = CH_EIO_SID_UNKNOWN;
+    finish(call);
 }
 
 void ch_call_hand_over(ch_call_t *call, const ch_door_conn_t *from)
@@ -338,12 +360,11 @@ void ch_call_hand_over(ch_call_t *call, const ch_door_conn_t *from)
         finish(call);
         return;
     }
-    call->timer.due = on_time; /* its owner may be gone for good */
-    ch_loop_timer_set(
-        ch_core.loop, &call->timer,
+    call->until =
         ch_loop_now(ch_core.loop) + apr_time_from_sec(10)
-            + (apr_time_t)(conf->socketio_ping_ms + conf->socketio_pong_ms)
-                  * 1000);
+        + (apr_time_t)(conf->socketio_ping_ms + conf->socketio_pong_ms) * 1000;
+    call->timer.due = on_time;
+    look_soon(call);
 }
 
 /* --- answering -------------------------------------------------------- */

@@ -134,10 +134,10 @@ static void new_message(ch_room_t *room, const ch_record_t *record)
     ch_member_t *sender, *member;
     apr_int64_t before;
 
-    to_room(room, record);
     if (record->seq <= room->last_seq) {
-        return;
+        return; /* it was made good already */
     }
+    to_room(room, record);
     before = room->last_seq;
     room->last_seq = record->seq;
     sender = member_of(room, record->user);
@@ -207,6 +207,11 @@ static void gone(ch_room_t *room, const ch_record_t *record)
 static void act(ch_room_t *room, const ch_record_t *record)
 {
     switch (record->what) {
+    case CH_PUB_AGAIN:
+        if (room->last_seq < record->seq) {
+            ch_mend_look(room);
+        }
+        break;
     case CH_PUB_MESSAGE:
         new_message(room, record);
         break;
@@ -281,11 +286,19 @@ void ch_deliver_early(ch_room_t *room)
         }
         ch_heap_give(early);
     }
-    if (room->early) {
+    if (room->early || room->next <= room->behind) {
         watch_gap(room);
     }
     else {
         ch_loop_timer_clear(&room->timer);
+    }
+}
+
+void ch_deliver_behind(ch_room_t *room, apr_int64_t number)
+{
+    if (room->next && room->next <= number && room->behind < number) {
+        room->behind = number;
+        watch_gap(room);
     }
 }
 

@@ -68,7 +68,7 @@ void ch_hub_each_room(void (*call)(ch_room_t *room, void *ctx), void *ctx)
 
 static void on_gap(ch_timer_t *timer)
 {
-    ch_tend_room((ch_room_t *)(void *)((char *)timer
+    ch_mend_room((ch_room_t *)(void *)((char *)timer
                                        - offsetof(ch_room_t, timer)));
 }
 

@@ -1,8 +1,8 @@
 /* Rooms, users and their sockets in this child: who hears what. Loop thread
  * only.
  *
- * hub.c keeps them, deliver.c acts on what is published, tend.c asks the
- * database where something may have been missed, attend.c tells it who is
+ * hub.c keeps them, deliver.c acts on what is published, mend.c and tend.c ask
+ * the database where something may have been missed, attend.c tells it who is
  * here. */
 #ifndef CH_REALTIME_HUB_H
 #define CH_REALTIME_HUB_H
@@ -70,6 +70,7 @@ struct ch_room_t {
     ch_member_t *members;
     apr_int64_t next;     /* number of the next event; 0 = not known yet */
     apr_int64_t last_seq; /* of the newest message that was delivered */
+    apr_int64_t behind;   /* an event that the database had by some time ago */
     ch_early_t *early;    /* in order of number */
     ch_timer_t timer;     /* a gap has been open for long */
     unsigned catching : 1;
@@ -124,6 +125,10 @@ void ch_deliver(const ch_record_t *record);
 /* The events that came before their turn, as far as it is theirs now. */
 void ch_deliver_early(ch_room_t *room);
 
+/* The database has had events up to this number: if they don't come soon, they
+ * are lost. */
+void ch_deliver_behind(ch_room_t *room, apr_int64_t number);
+
 /* A message that was missed, found in the database. */
 void ch_deliver_missed(ch_room_t *room, const unsigned char user[16],
                        apr_int64_t seq, ch_bytes_t data);
@@ -139,10 +144,17 @@ void ch_deliver_tell(const ch_conf_t *conf, const ch_record_t *record);
  * not what they know, or after a while. */
 void ch_typist(ch_sub_t *sub, int on);
 
-/* --- tend.c ------------------------------------------------------------ */
+/* --- mend.c ------------------------------------------------------------ */
 
-/* Messages of the room after its last one are asked for. */
-void ch_tend_room(ch_room_t *room);
+/* What was missed of a room is asked for: it has been behind for long. */
+void ch_mend_room(ch_room_t *room);
+
+/* The database is asked whether this room, or any of these, is behind, or
+ * gone. */
+void ch_mend_look(ch_room_t *room);
+void ch_mend_rooms(const ch_conf_t *conf);
+
+/* --- tend.c ------------------------------------------------------------ */
 
 /* The sessions of this user, or (NULL) of all of a site, are looked at, and
  * with them who is a member of what. */

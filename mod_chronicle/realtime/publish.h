@@ -12,6 +12,9 @@ typedef enum {
     /* A new message, number `seq`, by `user`: to the subscribers; members
      * whose count of unread messages changed are told ("unread"). */
     CH_PUB_MESSAGE,
+    /* There is a message with this `seq`: whoever wrote it asked again, so
+     * perhaps nobody was told. */
+    CH_PUB_AGAIN,
     /* The user's marker is at `seq`: to the subscribers; "unread" to him. */
     CH_PUB_READ,
     /* `user` is a member now, his marker at `seq`. */

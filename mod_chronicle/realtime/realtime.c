@@ -303,8 +303,10 @@ int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf)
 /* Everybody is sent away over the time that there is, so that not all come
  * back at one moment. */
 static struct {
+    ch_post_t post;
     ch_timer_t timer;
-    apr_time_t until;
+    apr_time_t spread, until;
+    int had;   /* there were connections */
     int empty; /* atomic */
 } leaving;
 
@@ -334,12 +336,24 @@ static void on_leave(ch_timer_t *timer)
     ch_loop_timer_set(ch_core.loop, timer, now + STEP);
 }
 
-static void begin_leaving(void *ctx)
+static void begin_leaving(ch_post_t *post)
 {
     ch_tend_end();
-    leaving.until = ch_loop_now(ch_core.loop) + *(apr_time_t *)ctx;
+    leaving.until = ch_loop_now(ch_core.loop) + leaving.spread;
     leaving.timer.due = on_leave;
     on_leave(&leaving.timer);
+}
+
+void ch_realtime_leave(apr_time_t spread)
+{
+    if (!ch_core.loop
+        || __atomic_exchange_n(&ch_core.ending, 1, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+    leaving.had = ch_conn_count();
+    leaving.spread = spread;
+    leaving.post.run = begin_leaving;
+    ch_loop_req_post(ch_core.loop, &leaving.post);
 }
 
 /* Users are there for as long as they may take to come back. */
@@ -357,23 +371,22 @@ static void fade(void)
     apr_pool_destroy(pool);
 }
 
-void ch_realtime_end(apr_time_t spread)
+void ch_realtime_end(void)
 {
-    apr_time_t until = apr_time_now() + spread + CLOSE_WITHIN;
-    int had = ch_conn_count();
+    apr_time_t until;
     apr_status_t rv;
 
     if (!ch_core.loop) {
         return;
     }
-    __atomic_store_n(&ch_core.ending, 1, __ATOMIC_SEQ_CST);
-    ch_hands_in_loop(begin_leaving, &spread);
+    ch_realtime_leave(0);
+    until = apr_time_now() + leaving.spread + CLOSE_WITHIN;
     while (apr_time_now() < until
            && (!__atomic_load_n(&leaving.empty, __ATOMIC_SEQ_CST)
                || ch_conn_count())) {
         apr_sleep(STEP / 10);
     }
-    if (had) {
+    if (leaving.had) {
         fade();
     }
     ch_hands_end();

@@ -35,9 +35,13 @@ typedef struct {
  * refuses: then there is no realtime in this child. */
 int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf);
 
-/* The child is to end: no new connections. Those that are there are told to
- * come back, over `spread`; returns when all are closed. */
-void ch_realtime_end(apr_time_t spread);
+/* The child is to end: no new connections; those that are there are told to
+ * come back, over `spread`. Any thread; does not wait. */
+void ch_realtime_leave(apr_time_t spread);
+
+/* The child ends: waits for that (at once, when nobody asked for it before),
+ * and for the threads. */
+void ch_realtime_end(void);
 
 /* What the bus heard, from any thread: a letter of the bus ('s', 'u', 'r') and
  * its text. */

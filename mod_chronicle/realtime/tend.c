@@ -1,4 +1,5 @@
-/* Asks the database what may have been missed, and tells it who is here. */
+/* Asks the database whose sessions live and who is a member of what, and makes
+ * what a user's devices are told about his notes. */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -22,86 +23,6 @@ static void push_id(apr_array_header_t *ids, const unsigned char id[16])
 
     ch_uuid_text(id, text);
     APR_ARRAY_PUSH(ids, const char *) = text;
-}
-
-/* --- rooms ------------------------------------------------------------ */
-
-typedef struct {
-    ch_task_t task;
-    unsigned char room[16];
-    apr_int64_t seq;
-    ch_err_t *err;
-    apr_int64_t number;
-    apr_array_header_t *missed; /* NULL: there is no such room */
-} room_task_t;
-
-static void look_room(ch_task_t *task)
-{
-    room_task_t *t = (room_task_t *)(void *)task;
-    ch_req_t *rq = ch_hands_request(task, NULL);
-    char id[CH_UUID_LEN + 1];
-
-    ch_uuid_text(t->room, id);
-    t->err = ch_core.conf->missed(rq, id, t->seq, &t->number, &t->missed);
-    ch_hands_complain(rq, t->err);
-}
-
-static void deliver_missed(ch_room_t *room, const room_task_t *t)
-{
-    unsigned char user[16];
-    int i;
-
-    for (i = 0; i < t->missed->nelts; i++) {
-        const ch_missed_t *message =
-            &APR_ARRAY_IDX(t->missed, i, ch_missed_t);
-
-        memset(user, 0, sizeof(user));
-        if (message->user) {
-            ch_uuid_bytes(message->user, user);
-        }
-        if (message->seq > room->last_seq) {
-            ch_deliver_missed(room, user, message->seq, message->data);
-        }
-    }
-}
-
-static void room_looked(ch_task_t *task)
-{
-    room_task_t *t = (room_task_t *)(void *)task;
-    ch_room_t *room = ch_hub_room(task->conf->site, t->room);
-
-    if (!room) {
-        return;
-    }
-    room->catching = 0;
-    if (!t->err && t->missed) {
-        deliver_missed(room, t);
-        if (room->next <= t->number) {
-            room->next = t->number + 1;
-        }
-        ch_deliver_early(room);
-    }
-    if (room->early) { /* it is still open, or could not be closed */
-        ch_loop_timer_set(ch_core.loop, &room->timer,
-                          ch_loop_now(ch_core.loop) + APR_USEC_PER_SEC);
-    }
-    ch_hub_tidy(room);
-}
-
-void ch_tend_room(ch_room_t *room)
-{
-    room_task_t *t;
-
-    if (room->catching || !room->next) {
-        return; /* whoever subscribes will say where it begins */
-    }
-    room->catching = 1;
-    t = ch_hands_task(sizeof(*t), room->conf);
-    memcpy(t->room, room->key, 16);
-    t->seq = room->last_seq;
-    t->task.work = look_room;
-    t->task.done = room_looked;
-    ch_hands_give(&t->task);
 }
 
 /* --- sessions and members --------------------------------------------- */
@@ -296,20 +217,13 @@ void ch_tend_sessions(const ch_conf_t *conf, ch_user_t *user)
     send_batch(&batch);
 }
 
-static void look_at(ch_room_t *room, void *ctx)
-{
-    if (room->conf->site == *(const int *)ctx) {
-        ch_tend_room(room);
-    }
-}
-
 void ch_tend_all(int site)
 {
     const ch_conf_t *conf = ch_core_conf(site);
 
     if (conf) {
         ch_tend_sessions(conf, NULL);
-        ch_hub_each_room(look_at, &site);
+        ch_mend_rooms(conf);
     }
 }
 

@@ -170,6 +170,13 @@ apr_uint32_t ch_wire_life(int slot)
     return slot >= 0 && slot < slot_count() ? life_of(owner_of(slot)) : 0;
 }
 
+int ch_wire_lives(int slot)
+{
+    pid_t pid = slot >= 0 && slot < slot_count() ? pid_of(owner_of(slot)) : 0;
+
+    return pid && !is_dead(pid);
+}
+
 static apr_status_t give_back(void *unused)
 {
     int slot = ch_wire_slot();
