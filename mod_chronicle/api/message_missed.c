@@ -49,5 +49,8 @@ ch_err_t *ch_message_missed(ch_req_t *rq, const char *room, apr_int64_t seq,
         message->seq = ch_rows_int(rows, i, "seq");
         message->data = payload(rq, rows, i);
     }
+    if ((*out)->nelts == MISSED_MAX) {
+        *number = 0; /* what is not here has not been seen */
+    }
     return NULL;
 }

@@ -11,7 +11,6 @@
 
 #define BATCH 1000
 #define LATER APR_USEC_PER_SEC
-#define MISSED_MAX 500 /* of ch_realtime_t's missed */
 
 /* --- one room that is behind ------------------------------------------ */
 
@@ -57,21 +56,23 @@ static void room_looked(ch_task_t *task)
 {
     room_task_t *t = (room_task_t *)(void *)task;
     ch_room_t *room = ch_hub_room(task->conf->site, t->room);
-    int whole;
+    int more = !t->err && t->missed && t->missed->nelts && !t->number;
 
     if (!room) {
         return;
     }
     room->catching = 0;
     if (!t->err && t->missed) {
-        whole = t->missed->nelts < MISSED_MAX;
         deliver_missed(room, t);
-        if (whole && room->next <= t->until) {
+        if (!more && room->next <= t->until) {
             room->next = t->until + 1;
         }
         ch_deliver_early(room);
     }
-    if (room->early || room->next <= room->behind) { /* it could not be */
+    if (more) {
+        ch_mend_room(room);
+    }
+    else if (room->early || room->next <= room->behind) { /* it could not be */
         ch_loop_timer_set(ch_core.loop, &room->timer,
                           ch_loop_now(ch_core.loop) + LATER);
     }

@@ -20,8 +20,8 @@ typedef struct {
     /* {"cursor":…} of "sync:changed" for rq->who, into data. */
     ch_err_t *(*sync_event)(ch_req_t *rq, ch_buf_t *data);
     /* Messages of a room after seq, oldest first, some 500 at most: an array
-     * of ch_missed_t; and the room's event_seq of that moment. No room: *out
-     * is NULL. */
+     * of ch_missed_t; and the room's event_seq of that moment, 0 when there
+     * may be more of them. No room: *out is NULL. */
     ch_err_t *(*missed)(ch_req_t *rq, const char *room, apr_int64_t seq,
                         apr_int64_t *number, apr_array_header_t **out);
     const ch_io_t *io; /* of events; ch_req_t.io_ctx is conf's owner */
