@@ -160,6 +160,9 @@ void ch_mend_rooms(const ch_conf_t *conf);
  * with them who is a member of what. */
 void ch_tend_sessions(const ch_conf_t *conf, ch_user_t *user);
 
+/* The same of all members of a room. */
+void ch_tend_members(const ch_room_t *room);
+
 /* Everything of a site is looked at. */
 void ch_tend_all(int site);
 

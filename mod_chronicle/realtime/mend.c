@@ -19,6 +19,7 @@ typedef struct {
     unsigned char room[16];
     apr_int64_t seq;
     apr_int64_t until; /* events up to this one had time to arrive */
+    int looked;        /* 0: the child is to end */
     ch_err_t *err;
     apr_int64_t number;
     apr_array_header_t *missed; /* NULL: there is no such room */
@@ -31,6 +32,7 @@ static void look_room(ch_task_t *task)
     char id[CH_UUID_LEN + 1];
 
     ch_uuid_text(t->room, id);
+    t->looked = 1;
     t->err = ch_core.conf->missed(rq, id, t->seq, &t->number, &t->missed);
     ch_hands_complain(rq, t->err);
 }
@@ -52,6 +54,34 @@ static void deliver_missed(ch_room_t *room, const room_task_t *t)
     }
 }
 
+static void is_gone(ch_room_t *room, const char *id)
+{
+    char data[CH_UUID_LEN + 20];
+    ch_record_t record = {
+        .what = CH_PUB_GONE,
+        .site = room->conf->site,
+        .name = { "room:deleted", 12 },
+    };
+
+    apr_snprintf(data, sizeof(data), "{\"roomId\":\"%s\"}", id);
+    record.data = (ch_bytes_t){ data, strlen(data) };
+    memcpy(record.room, room->key, 16);
+    ch_deliver(&record);
+}
+
+/* Nothing comes any more but what is here. */
+static void last_of(ch_room_t *room)
+{
+    char id[CH_UUID_LEN + 1];
+
+    while (room->early) {
+        room->next = room->early->record.number;
+        ch_deliver_early(room);
+    }
+    ch_uuid_text(room->key, id);
+    is_gone(room, id);
+}
+
 static void room_looked(ch_task_t *task)
 {
     room_task_t *t = (room_task_t *)(void *)task;
@@ -66,8 +96,13 @@ static void room_looked(ch_task_t *task)
         deliver_missed(room, t);
         if (!more && room->next <= t->until) {
             room->next = t->until + 1;
+            ch_tend_members(room); /* somebody may have left meanwhile */
         }
         ch_deliver_early(room);
+    }
+    if (t->looked && !t->err && !t->missed) {
+        last_of(room);
+        return;
     }
     if (more) {
         ch_mend_room(room);
@@ -128,21 +163,6 @@ static void look_rooms(ch_task_t *task)
         *number = ch_rows_int(rows, i, "event_seq");
         apr_hash_set(t->numbers, id, 16, number);
     }
-}
-
-static void is_gone(ch_room_t *room, const char *id)
-{
-    char data[CH_UUID_LEN + 20];
-    ch_record_t record = {
-        .what = CH_PUB_GONE,
-        .site = room->conf->site,
-        .name = { "room:deleted", 12 },
-    };
-
-    apr_snprintf(data, sizeof(data), "{\"roomId\":\"%s\"}", id);
-    record.data = (ch_bytes_t){ data, strlen(data) };
-    memcpy(record.room, room->key, 16);
-    ch_deliver(&record);
 }
 
 static void rooms_looked(ch_task_t *task)

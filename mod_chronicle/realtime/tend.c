@@ -204,6 +204,17 @@ static void add_user(ch_user_t *user, void *ctx)
     }
 }
 
+void ch_tend_members(const ch_room_t *room)
+{
+    batch_t batch = { .conf = room->conf };
+    ch_member_t *member;
+
+    for (member = room->members; member; member = member->next_user) {
+        add_user(member->user, &batch);
+    }
+    send_batch(&batch);
+}
+
 void ch_tend_sessions(const ch_conf_t *conf, ch_user_t *user)
 {
     batch_t batch = { .conf = conf };
