@@ -190,9 +190,14 @@ void ch_hub_take_members(ch_user_t *user, const ch_rows_t *rows, int row)
         .number = ch_rows_int(rows, row, "event_seq"),
         .seq = ch_rows_int(rows, row, "last_seq"),
     };
+    ch_room_t *room;
 
     ch_uuid_bytes(ch_rows_text(rows, row, "room_id"), as.room);
     ch_hub_member(user, &as);
+    room = ch_hub_room(user->conf->site, as.room);
+    if (room) {
+        ch_hub_tidy(room); /* it may have ended with what came early */
+    }
 }
 
 static void let_in(const task_t *t, ch_engine_t *engine)

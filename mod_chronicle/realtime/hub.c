@@ -346,6 +346,7 @@ void ch_hub_release(ch_sub_t *sub, apr_int64_t number, apr_int64_t seq)
     }
     empty(sub, 0);
     begin_room(room, number, seq);
+    ch_hub_tidy(room); /* it may have ended with what came early */
 }
 
 void ch_hub_unsubscribe(ch_sub_t *sub)
