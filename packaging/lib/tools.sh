@@ -9,7 +9,8 @@ readonly TSAN_LIMIT=300 VALGRIND_LIMIT=1500
 # what is in it.
 threaded_tests() {
     local file
-    grep -l -E 'APR_THREAD_FUNC|apr_thread_t|pthread_create' "$ROOT"/tests/unit/test_*.c |
+    grep -l -E 'APR_THREAD_FUNC|apr_thread_t|pthread_create|"ch_realtime.h"' \
+        "$ROOT"/tests/unit/test_*.c |
         while read -r file; do
             printf 'tests/unit/%s\n' "$(basename "$file" .c)"
         done

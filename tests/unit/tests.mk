@@ -36,7 +36,10 @@ chronicle_unit_tests = \
 	tests/unit/test_net_smtp_talk \
 	tests/unit/test_net_smtp_url \
 	tests/unit/test_realtime_conn \
+	tests/unit/test_realtime_deliver \
 	tests/unit/test_realtime_far \
+	tests/unit/test_realtime_hands \
+	tests/unit/test_realtime_hub \
 	tests/unit/test_realtime_loop \
 	tests/unit/test_realtime_presence \
 	tests/unit/test_realtime_record \
