@@ -399,7 +399,9 @@ static void write_info(ch_buf_t *buf)
         "`Deprecation` header. `PUT` is a partial update, and `PATCH` the "
         "same as `PUT`. `HEAD` and `OPTIONS` work everywhere. A path that is "
         "not here (a server may have areas of the API switched off) answers "
-        "404 ROUTE_NOT_FOUND, another method 405 METHOD_NOT_ALLOWED.");
+        "404 ROUTE_NOT_FOUND, another method 405 METHOD_NOT_ALLOWED.\n\n"
+        "Socket.IO clients connect at `/socket.io/`, unless that is switched "
+        "off; docs/socketio.md lists the events.");
     ch_member_json(buf, "license",
                    "{\"name\":\"Apache License 2.0\","
                    "\"identifier\":\"Apache-2.0\"}");
