@@ -39,4 +39,15 @@ SELECT pg_temp.id('b', 1000 + r),
        generate_series(1, :members) m
  WHERE greatest(r - 1, 0) * :members + m <= :users;
 
-VACUUM ANALYZE users, sessions, chat_rooms, room_members;
+-- Something was said before: with autovacuum off, plans would go on believing
+-- that there are no messages.
+INSERT INTO chat_messages (room_id, seq, user_id, content, client_id,
+                           created_at)
+SELECT r.id, s, r.owner_id, 'This was said before, number ' || s,
+       'before-' || s, now() - interval '1 day'
+  FROM chat_rooms r, generate_series(1, 20) s;
+UPDATE chat_rooms SET last_seq = 20, event_seq = 20,
+       last_message_at = now() - interval '1 day';
+UPDATE room_members SET last_read_seq = 20;
+
+VACUUM ANALYZE users, sessions, chat_rooms, room_members, chat_messages;

@@ -111,15 +111,9 @@ static int read_token(const task_t *t, const char **token)
 
 static ch_err_t *enter(task_t *t, ch_req_t *rq)
 {
-    apr_array_header_t *users = apr_array_make(rq->pool, 1, sizeof(char *));
-    ch_err_t *err;
+    ch_err_t *err = ch_presence_enter(rq, ch_core.place, rq->who->user_id,
+                                      &t->members);
 
-    APR_ARRAY_PUSH(users, const char *) = rq->who->user_id;
-    err = sql_hub_members(rq->db, &(sql_hub_members_t){ .users = users },
-                          &t->members);
-    if (!err) {
-        err = ch_presence_up(rq, ch_core.place, users);
-    }
     if (!err && rq->after) {
         rq->after(rq);
     }

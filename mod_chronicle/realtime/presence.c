@@ -81,6 +81,22 @@ ch_err_t *ch_presence_up(ch_req_t *rq, const char *place,
     return finish(rq, err, &rows);
 }
 
+ch_err_t *ch_presence_enter(ch_req_t *rq, const char *place, const char *user,
+                            ch_rows_t **members)
+{
+    apr_array_header_t *users = apr_array_make(rq->pool, 1, sizeof(user));
+    const sql_presence_up_t in = { .place = place, .users = users };
+    const sql_hub_members_t of = { .users = users };
+    ch_rows_t *rows = NULL;
+    ch_err_t *err;
+
+    APR_ARRAY_PUSH(users, const char *) = user;
+    err = lock_users(rq, users);
+    err = err ? err : sql_presence_up(rq->db, &in, &rows);
+    err = err ? err : sql_hub_members(rq->db, &of, members);
+    return finish(rq, err, &rows);
+}
+
 ch_err_t *ch_presence_down(ch_req_t *rq, const char *place,
                            const apr_array_header_t *users)
 {

@@ -17,9 +17,14 @@ const char *ch_presence_place(apr_pool_t *pool, const char *server, int slot,
                               apr_uint32_t life);
 
 /* A place has sockets of these users (const char *), which also is a beat; or
- * not any more. */
+ * (down) not any more. */
 ch_err_t *ch_presence_up(ch_req_t *rq, const char *place,
                          const apr_array_header_t *users);
+
+/* One who comes: the same, and the rows of sql_hub_members as of then. */
+ch_err_t *ch_presence_enter(ch_req_t *rq, const char *place, const char *user,
+                            ch_rows_t **members);
+
 ch_err_t *ch_presence_down(ch_req_t *rq, const char *place,
                            const apr_array_header_t *users);
 

@@ -3,9 +3,20 @@
 -- one user happens one after the other, and each sees what the other did. A
 -- lock is for one of 256 groups of users, so that there are never more than
 -- that many, taken in order.
+--
+-- Whether somebody lives anywhere is asked for one user after the other, by a
+-- subquery of a value: NOT EXISTS would become a join, and its plan, made once
+-- for any table, would read all who are online for each who comes.
 
 -- name: presence_lock :exec (users uuid[])
-SELECT pg_advisory_xact_lock(20007, s.slot)
+-- What is written is not logged, so nobody need wait for the log: but for this
+-- each that comes would, as the foreign key leaves a row lock in it. And the
+-- statement behind it is about a few users of many, whatever was known of the
+-- tables when its plan was made: when all come back at once, that is that they
+-- are empty.
+SELECT set_config('synchronous_commit', 'off', true),
+       set_config('enable_seqscan', 'off', true),
+       pg_advisory_xact_lock(20007, s.slot)
 FROM (SELECT DISTINCT abs(hashtext(u::text)) % 256 AS slot
       FROM unnest($1::uuid[]) u ORDER BY 1) s;
 
@@ -24,9 +35,13 @@ FROM (SELECT DISTINCT abs(hashtext(p.user_id::text)) % 256 AS slot
 
 -- name: presence_up :many (place text, users uuid[])
 -- A place has sockets of these users. Who was nowhere online before is given;
--- who was stays as he is.
+-- who was stays as he is. The place beats only if it has not for a while:
+-- those who come at the same time would wait for its row one after the other.
 WITH beat AS (
-    INSERT INTO presence_places (place) VALUES ($1)
+    INSERT INTO presence_places (place)
+    SELECT $1 WHERE NOT EXISTS (
+        SELECT 1 FROM presence_places
+        WHERE place = $1 AND beat > now() - interval '5 seconds')
     ON CONFLICT (place) DO UPDATE SET beat = now()),
 known AS (
     SELECT id FROM users WHERE id = ANY ($2) AND is_active FOR KEY SHARE),
@@ -41,7 +56,8 @@ put AS (
     RETURNING user_id, status, seen_at)
 SELECT p.user_id, p.status, p.seen_at, {{rooms_of_p}} AS rooms
 FROM put p
-WHERE NOT EXISTS (SELECT 1 FROM {{live_rows}} AND u.user_id = p.user_id);
+WHERE (SELECT u.place FROM {{live_rows}} AND u.user_id = p.user_id
+       LIMIT 1) IS NULL;
 
 -- name: presence_down :many (place text, users uuid[])
 -- A place has no sockets of these users any more. Who is nowhere online now is
@@ -106,9 +122,8 @@ ARRAY(SELECT m.room_id FROM room_members m WHERE m.user_id = p.user_id)
 -- What this statement deletes is still seen by it.
 SELECT p.user_id, 'offline' AS status, now() AS seen_at, {{rooms_of_p}} AS rooms
 FROM (SELECT DISTINCT user_id FROM gone) p
-WHERE NOT EXISTS (
-    SELECT 1 FROM {{live_rows}} AND u.user_id = p.user_id
-      AND u.place NOT IN (SELECT place FROM gone))
+WHERE (SELECT u.place FROM {{live_rows}} AND u.user_id = p.user_id
+         AND u.place NOT IN (SELECT place FROM gone) LIMIT 1) IS NULL
 
 -- fragment: is_silent
 NOT EXISTS (
