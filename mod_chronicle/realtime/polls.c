@@ -46,6 +46,9 @@ static void forget(ch_poll_t *poll, int count)
 {
     int i;
 
+    if (!count) {
+        return; /* there may be no queue at all */
+    }
     for (i = 0; i < count; i++) {
         poll->bytes -= poll->queue[i]->len;
         ch_chunk_drop(poll->queue[i]);
