@@ -224,7 +224,7 @@ static void done(ch_task_t *task)
     task_t *t = (task_t *)(void *)task;
     ch_engine_t *engine = ch_engine_find(t->sid, CH_SID_LEN);
 
-    if (!engine) {
+    if (!engine || engine->over) { /* one that polled is kept for a while */
         if (t->who && !t->err) {
             ch_tend_gone(task->conf, t->who->user_id);
         }

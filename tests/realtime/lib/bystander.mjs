@@ -1,0 +1,94 @@
+/* Two users who talk in a room, in a thread of their own, and how long each message takes from the one to the other:
+ * what happens to everybody else while somebody is up to no good. */
+import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { io } from 'socket.io-client';
+import { patience, sleep } from '../../api/lib/env.mjs';
+
+const PAUSE = 20; /* ms between two messages */
+
+export class Bystanders {
+  /** Begins to talk: users are two members of the room. */
+  static async start(server, room, users) {
+    const self = new Bystanders();
+    const tokens = users.map(({ token }) => token);
+    self.worker = new Worker(new URL(import.meta.url), { workerData: { origin: server.origin, room: room.id, tokens } });
+    self.failed = once(self.worker, 'error').then(([error]) => Promise.reject(error));
+    self.failed.catch(() => {});
+    await self.told('ready');
+    return self;
+  }
+
+  async told(what) {
+    const [name, data] = (await Promise.race([once(this.worker, 'message'), this.failed]))[0];
+    assert.equal(name, what, JSON.stringify(data));
+    return data;
+  }
+
+  /** The times (ms) of the messages since the last call, sorted. */
+  async times() {
+    this.worker.postMessage('times');
+    return this.told('times');
+  }
+
+  /** What happens meanwhile keeps nobody waiting. */
+  async during(t, disturb) {
+    await this.times();
+    const result = await disturb();
+    await sleep(4 * PAUSE); /* so that there are some */
+    const times = await this.times();
+    const at = (part) => times[Math.floor((times.length - 1) * part)];
+    const told = `${times.length} messages: p50 ${at(0.5)}, p95 ${at(0.95)}, at most ${at(1)} ms`;
+    t.diagnostic(told);
+    assert.ok(times.length > 0 && at(0.95) < 200 * patience && at(1) < 1000 * patience, told);
+    return result;
+  }
+
+  stop() {
+    return this.worker.terminate();
+  }
+}
+
+async function talk({ origin, room, tokens }) {
+  const [speaker, hearer] = tokens.map((token) =>
+    io(origin, { transports: ['websocket'], forceNew: true, reconnection: false, auth: { token } }),
+  );
+  for (const socket of [speaker, hearer]) {
+    socket.on('disconnect', (reason) => {
+      throw new Error(`a bystander was disconnected: ${reason}`);
+    });
+    await once(socket, 'ready');
+  }
+  const { success } = await hearer.emitWithAck('room:join', { roomId: room });
+  assert.ok(success);
+  let times = [];
+  parentPort.on('message', () => {
+    parentPort.postMessage(['times', times.sort((one, other) => one - other)]);
+    times = [];
+  });
+  parentPort.postMessage(['ready']);
+  for (let n = 0; ; n += 1) {
+    const start = performance.now();
+    const content = `message ${n}`;
+    const heard = new Promise((resolve) => {
+      hearer.on('message:new', function hear({ message }) {
+        if (message.content !== content) return;
+        hearer.off('message:new', hear);
+        resolve();
+      });
+    });
+    speaker.emit('message:send', { roomId: room, content });
+    const late = setTimeout(() => {
+      throw new Error(`${content} was not heard within 20 s`);
+    }, 20000);
+    await heard;
+    clearTimeout(late);
+    times.push(Math.round(performance.now() - start));
+    await new Promise((resolve) => {
+      setTimeout(resolve, PAUSE);
+    });
+  }
+}
+
+if (!isMainThread && workerData?.tokens) talk(workerData);
