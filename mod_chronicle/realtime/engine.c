@@ -13,6 +13,7 @@
 #define CONNECT_WITHIN apr_time_from_sec(45)
 #define TOKEN_GRACE apr_time_from_sec(30)
 #define LINGER apr_time_from_sec(3)
+#define LINGER_ENDING apr_time_from_sec(1) /* the child is about to go */
 
 /* --- memory ----------------------------------------------------------- */
 
@@ -90,7 +91,8 @@ static void send_type(ch_engine_t *engine, char type)
 /* 0: the client is gone. */
 static int beat(ch_engine_t *engine)
 {
-    if (engine->awaits_pong || engine->slow) {
+    if (engine->awaits_pong || engine->deaf) {
+        engine->deaf = 1;
         return 0;
     }
     engine->awaits_pong = 1;
@@ -330,6 +332,19 @@ void ch_engine_end(ch_engine_t *engine)
     }
 }
 
+/* Nobody asks for what waits who is not heard, or breaks the protocol. */
+static int may_linger(const ch_engine_t *engine, int code)
+{
+    return code != CH_WS_PROTOCOL && !engine->deaf;
+}
+
+static apr_time_t linger_until(void)
+{
+    int ends = __atomic_load_n(&ch_core.ending, __ATOMIC_SEQ_CST);
+
+    return ch_loop_now(ch_core.loop) + (ends ? LINGER_ENDING : LINGER);
+}
+
 /* What waits for a poll is kept for one that comes soon. */
 void ch_engine_close(ch_engine_t *engine, int code)
 {
@@ -344,9 +359,9 @@ void ch_engine_close(ch_engine_t *engine, int code)
     }
     ch_socket_over(engine);
     ch_loop_timer_clear(&engine->timer);
-    if (code && engine->poll && ch_poll_linger(engine->poll)) {
-        ch_loop_timer_set(ch_core.loop, &engine->timer,
-                          ch_loop_now(ch_core.loop) + LINGER);
+    if (code && engine->poll && ch_poll_linger(engine->poll)
+        && may_linger(engine, code)) {
+        ch_loop_timer_set(ch_core.loop, &engine->timer, linger_until());
     }
     else {
         ch_engine_end(engine);

@@ -35,7 +35,7 @@ struct ch_engine_t {
     ch_partial_t *partial; /* a packet whose attachments are to come */
     unsigned awaits_pong : 1;
     unsigned connecting : 1; /* to "/" */
-    unsigned slow : 1;     /* more waits for it than is good: it ends */
+    unsigned deaf : 1;     /* it takes nothing, or does not answer: it ends */
     unsigned echo : 1;     /* connected to "/echo" */
     unsigned busy : 1;     /* inside a call: it is not freed */
     unsigned over : 1;

@@ -115,7 +115,7 @@ static void on_flush(ch_post_t *post)
 void ch_poll_send(ch_poll_t *poll, ch_chunk_t *packet)
 {
     if (poll->bytes + packet->len > CH_CONN_BACKLOG_MAX) {
-        poll->engine->slow = 1;
+        poll->engine->deaf = 1;
         ch_engine_due(poll->engine, CH_DUE_BEAT, ch_loop_now(ch_core.loop));
         return;
     }
