@@ -1,5 +1,6 @@
 /* Requests for /socket.io: answers them, or hands their connections over to
  * the loop. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -28,6 +29,9 @@
 #define EARLY_MAX 1048576 /* bytes that came before there was an answer */
 #define EARLY_STEP 8192
 #define RESERVE 64 /* descriptors for all that is not a client's */
+#define PER_THREAD                                                            \
+    4 /* of clients whom the MPM holds: one in work, two that are idle        \
+       * (AsyncRequestWorkerFactor), one that is on its way to the loop */
 
 static int is_wanted; /* some server has Socket.IO */
 static int is_async;  /* the MPM lets go of connections */
@@ -54,6 +58,22 @@ void ch_upgrade_plan(server_rec *main_server)
     }
 }
 
+/* Descriptors that this child has from the beginning: logs, listeners, and the
+ * inboxes of all children. */
+static int count_open(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (dir && readdir(dir)) {
+        count++;
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return count;
+}
+
 /* A failed accept() would stop the whole child, so there is a reserve. */
 int ch_upgrade_sockets_max(void)
 {
@@ -65,7 +85,8 @@ int ch_upgrade_sockets_max(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) {
         return INT_MAX;
     }
-    left = (apr_int64_t)limit.rlim_cur - 2 * threads - RESERVE;
+    left = (apr_int64_t)limit.rlim_cur - count_open() - PER_THREAD * threads
+           - RESERVE;
     if (!is_async) {
         left /= 3; /* the client's, and a pair */
     }
