@@ -341,7 +341,7 @@ static void on_time(ch_timer_t *timer)
 
 void ch_call_hand_over(ch_call_t *call, const ch_door_conn_t *from)
 {
-    static const ch_conn_owner_t owner = { on_data, on_lost };
+    static const ch_conn_owner_t owner = { .data = on_data, .lost = on_lost };
     const ch_conf_t *conf = call->conf;
     size_t size = strlen(from->head) + 1;
     int answered;

@@ -23,7 +23,8 @@ enum {
     CLOSING = 32, /* the owner has left */
     SHUT = 64,    /* all is sent, and that was said */
     ENDED = 128,  /* the other side has said so */
-    GONE = 256    /* nothing is left but this memory */
+    GONE = 256,   /* nothing is left but this memory */
+    HELD = 512    /* the owner wants nothing for now */
 };
 
 /* Chunks that wait. There is none for a connection that is idle. */
@@ -270,7 +271,7 @@ static void take(ch_conn_t *conn)
     ssize_t got = 1;
 
     conn->flags &= ~(unsigned int)READ;
-    while (total < READ_MAX && !(conn->flags & (GONE | ENDED))) {
+    while (total < READ_MAX && !(conn->flags & (GONE | ENDED | HELD))) {
         got = bytes_in(conn, buffer, CH_LOOP_BUFFER);
         if (got == -1) {
             return;
@@ -286,7 +287,9 @@ static void take(ch_conn_t *conn)
     }
     if (!(conn->flags & (GONE | ENDED))) {
         conn->flags |= READ; /* others first */
-        schedule(conn);
+        if (!(conn->flags & HELD)) {
+            schedule(conn);
+        }
     }
 }
 
@@ -310,7 +313,7 @@ static void run(ch_post_t *post)
     ch_conn_t *conn = (ch_conn_t *)((char *)post - offsetof(ch_conn_t, post));
 
     conn->flags = (conn->flags & ~(unsigned int)QUEUED) | RUNNING;
-    if ((conn->flags & (READ | GONE)) == READ) {
+    if ((conn->flags & (READ | GONE | HELD)) == READ) {
         take(conn);
     }
     if (!(conn->flags & GONE)) {
@@ -321,6 +324,9 @@ static void run(ch_post_t *post)
         else if (conn->flags & CLOSING) {
             part(conn);
         }
+        else if (!conn->queue && conn->owner->drained) {
+            conn->owner->drained(conn, conn->owned);
+        }
     }
     conn->flags &= ~(unsigned int)RUNNING;
     if (conn->flags & GONE) {
@@ -329,7 +335,7 @@ static void run(ch_post_t *post)
             __atomic_sub_fetch(&connections, 1, __ATOMIC_SEQ_CST);
         }
     }
-    else if (conn->flags & READ) {
+    else if ((conn->flags & (READ | HELD)) == READ) {
         schedule(conn);
     }
 }
@@ -402,11 +408,23 @@ size_t ch_conn_backlog(const ch_conn_t *conn)
     return conn->queue ? conn->queue->bytes : 0;
 }
 
+void ch_conn_hold(ch_conn_t *conn, int on)
+{
+    if (conn->flags & (CLOSING | GONE) || !on == !(conn->flags & HELD)) {
+        return;
+    }
+    conn->flags ^= HELD;
+    if (!on && conn->flags & READ) {
+        schedule(conn);
+    }
+}
+
 void ch_conn_close(ch_conn_t *conn)
 {
     if (conn->flags & (CLOSING | GONE)) {
         return;
     }
+    ch_conn_hold(conn, 0); /* the other side's end is waited for */
     conn->flags |= CLOSING;
     ch_loop_timer_set(conn->loop, &conn->linger,
                       ch_loop_now(conn->loop) + LINGER);

@@ -34,6 +34,9 @@ typedef struct {
     /* It ended, broke, or was closed for being slow; it is gone after this.
      * Not called when the owner closed it. */
     void (*lost)(ch_conn_t *conn, void *owner);
+    /* Nothing waits to be written, as at the end of many turns. May be
+     * NULL. */
+    void (*drained)(ch_conn_t *conn, void *owner);
 } ch_conn_owner_t;
 
 /* Takes over fd, which is closed at the end. carrier NULL: read and written
@@ -51,6 +54,9 @@ void ch_conn_send(ch_conn_t *conn, ch_chunk_t *chunk);
 
 /* Bytes that wait to be sent. */
 size_t ch_conn_backlog(const ch_conn_t *conn);
+
+/* Whether nothing is read of it for now: the other side has to wait. */
+void ch_conn_hold(ch_conn_t *conn, int on);
 
 /* Sends what waits, tells the other side, and closes once that has closed, or
  * after two seconds. conn is not to be used any more. */

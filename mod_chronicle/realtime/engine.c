@@ -203,7 +203,7 @@ static void on_lost(ch_conn_t *conn, void *owner)
     ch_engine_close(engine, 0);
 }
 
-static const ch_conn_owner_t owner = { on_data, on_lost };
+static const ch_conn_owner_t owner = { .data = on_data, .lost = on_lost };
 
 /* --- life ------------------------------------------------------------- */
 

@@ -334,7 +334,7 @@ static void refuse_socket(const ch_door_conn_t *from)
 /* A second websocket for a session is closed; so is one that comes again. */
 void ch_engine_upgrade(ch_engine_t *engine, const ch_door_conn_t *from)
 {
-    static const ch_conn_owner_t owner = { on_data, on_lost };
+    static const ch_conn_owner_t owner = { .data = on_data, .lost = on_lost };
     ch_poll_t *poll = engine ? engine->poll : NULL;
 
     if (!poll || poll->probe || poll->busy || poll->lingers) {

@@ -8,6 +8,9 @@
 #include "base/heap.h"
 #include "realtime/core.h"
 
+/* When that many bytes wait for one side the other is not read. */
+#define HOLD_AT (CH_CONN_BACKLOG_MAX / 2)
+
 typedef struct {
     ch_post_t post;
     ch_door_conn_t from;
@@ -23,6 +26,17 @@ static void on_data(ch_conn_t *conn, void *owner, const char *data, size_t len)
 
     ch_conn_send(other, chunk);
     ch_chunk_drop(chunk);
+    if (ch_conn_backlog(other) > HOLD_AT) {
+        ch_conn_hold(conn, 1);
+    }
+}
+
+/* Who is slow is for the session's owner to judge, not for this. */
+static void on_drained(ch_conn_t *conn, void *owner)
+{
+    pump_t *pump = owner;
+
+    ch_conn_hold(pump->ends[pump->ends[0] == conn], 0);
 }
 
 static void on_lost(ch_conn_t *conn, void *owner)
@@ -33,7 +47,9 @@ static void on_lost(ch_conn_t *conn, void *owner)
     ch_heap_give(pump);
 }
 
-static const ch_conn_owner_t owner = { on_data, on_lost };
+static const ch_conn_owner_t owner = { .data = on_data,
+                                       .lost = on_lost,
+                                       .drained = on_drained };
 
 static void begin(ch_post_t *post)
 {
