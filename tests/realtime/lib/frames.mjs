@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import net from 'node:net';
+import tls from 'node:tls';
 import { patience, within } from '../../api/lib/env.mjs';
 import { Queue } from './session.mjs';
 
@@ -75,8 +76,11 @@ export class RawSocket {
   constructor(place) {
     this.frames = new Queue('frame');
     this.bytes = Buffer.alloc(0);
-    this.socket = net.connect({ port: place.port, host: '127.0.0.1', allowHalfOpen: true });
-    this.socket.setNoDelay(true);
+    this.wire = net.connect({ port: place.port, host: '127.0.0.1', allowHalfOpen: true });
+    this.wire.setNoDelay(true);
+    this.wire.on('error', () => {});
+    this.socket = place.tls ? tls.connect({ socket: this.wire, rejectUnauthorized: false }) : this.wire;
+    this.wire.unref();
     this.socket.unref(); /* what a test that failed has left open keeps nobody waiting */
     this.ended = new Promise((resolve) => {
       this.socket.on('end', () => resolve('end')).on('close', () => resolve('close'));
@@ -172,7 +176,13 @@ export class RawSocket {
     this.end();
   }
 
+  /** As a machine that is switched off and on again. */
+  vanish() {
+    this.wire.resetAndDestroy();
+  }
+
   end() {
     this.socket.destroy();
+    this.wire.destroy();
   }
 }

@@ -82,3 +82,11 @@ export function everywhere(title, options, define) {
     });
   }
 }
+
+/** A server of ours, which runs, as a place; tls: by its other port. */
+export function placeOf(server, { tls = false } = {}) {
+  const port = tls ? server.tlsPort : server.port;
+  const host = `127.0.0.1:${port}`;
+  const origin = `${tls ? 'https' : 'http'}://${host}`;
+  return { tls, port, origin, host: () => host, url: (query = '') => `/socket.io/?EIO=4&transport=${query}` };
+}

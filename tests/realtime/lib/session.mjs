@@ -2,6 +2,7 @@
  * its type in front, or a Buffer (an attachment). */
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import https from 'node:https';
 import WebSocket from 'ws';
 import { patience, sleep, until, within } from '../../api/lib/env.mjs';
 
@@ -40,7 +41,8 @@ export class Queue {
 /** {status, headers, raw, text} of any request to the place. */
 export function ask(place, method, path, { headers = {}, body, timeout = 8000 } = {}) {
   return new Promise((resolve, reject) => {
-    const req = http.request({ host: '127.0.0.1', port: place.port, method, path, headers, agent: false });
+    const target = { host: '127.0.0.1', port: place.port, method, path, headers, agent: false };
+    const req = place.tls ? https.request({ ...target, rejectUnauthorized: false }) : http.request(target);
     const timer = setTimeout(() => req.destroy(new Error(`no answer: ${method} ${path}`)), timeout * patience);
     req.on('error', (error) => {
       clearTimeout(timer);
@@ -135,7 +137,11 @@ export class Socket {
     const self = new Socket();
     Object.assign(self, { place, packets: new Queue('packet'), transport: 'websocket' });
     const query = `websocket${sid ? `&sid=${sid}` : ''}`;
-    self.ws = new WebSocket(`ws://${place.host()}${place.url(query)}`, { headers, ...options });
+    self.ws = new WebSocket(`${place.tls ? 'wss' : 'ws'}://${place.host()}${place.url(query)}`, {
+      headers,
+      rejectUnauthorized: false,
+      ...options,
+    });
     self.ended = new Promise((resolve) => {
       self.ws.on('close', (code) => resolve(code || 1005));
     });
