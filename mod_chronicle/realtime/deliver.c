@@ -259,6 +259,7 @@ static void keep_early(ch_room_t *room, const ch_record_t *record)
     }
     early = ch_heap_take(size);
     text = (char *)(early + 1);
+    early->at = ch_loop_now(ch_core.loop);
     early->record = *record;
     early->record.name.data = memcpy(text, record->name.data,
                                      record->name.len);

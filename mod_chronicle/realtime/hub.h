@@ -59,6 +59,7 @@ struct ch_sub_t {
 typedef struct ch_early_t ch_early_t;
 struct ch_early_t {
     ch_early_t *next;
+    apr_time_t at; /* when it came */
     ch_record_t record;
 };
 
@@ -70,7 +71,7 @@ struct ch_room_t {
     ch_member_t *members;
     apr_int64_t next;     /* number of the next event; 0 = not known yet */
     apr_int64_t last_seq; /* of the newest message that was delivered */
-    apr_int64_t behind;   /* an event that the database had by some time ago */
+    apr_int64_t behind;   /* an event that the database had, some time ago */
     ch_early_t *early;    /* in order of number */
     ch_timer_t timer;     /* a gap has been open for long */
     unsigned catching : 1;

@@ -11,6 +11,7 @@
 
 #define BATCH 1000
 #define LATER APR_USEC_PER_SEC
+#define LONG_AGO (APR_USEC_PER_SEC / 5)
 
 /* --- one room that is behind ------------------------------------------ */
 
@@ -87,6 +88,7 @@ static void room_looked(ch_task_t *task)
     room_task_t *t = (room_task_t *)(void *)task;
     ch_room_t *room = ch_hub_room(task->conf->site, t->room);
     int more = !t->err && t->missed && t->missed->nelts && !t->number;
+    apr_int64_t until = t->number < t->until ? t->number : t->until;
 
     if (!room) {
         return;
@@ -94,8 +96,8 @@ static void room_looked(ch_task_t *task)
     room->catching = 0;
     if (!t->err && t->missed) {
         deliver_missed(room, t);
-        if (!more && room->next <= t->until) {
-            room->next = t->until + 1;
+        if (!more && room->next <= until) {
+            room->next = until + 1;
             ch_tend_members(room); /* somebody may have left meanwhile */
         }
         ch_deliver_early(room);
@@ -114,13 +116,35 @@ static void room_looked(ch_task_t *task)
     ch_hub_tidy(room);
 }
 
+/* What was committed before an event that came some time ago had time to
+ * come. */
+static apr_int64_t had_time(const ch_room_t *room)
+{
+    apr_time_t before = ch_loop_now(ch_core.loop) - LONG_AGO;
+    apr_int64_t until = room->behind;
+    const ch_early_t *early;
+
+    for (early = room->early; early; early = early->next) {
+        if (early->at <= before && early->record.number > until) {
+            until = early->record.number;
+        }
+    }
+    return until;
+}
+
 void ch_mend_room(ch_room_t *room)
 {
-    apr_int64_t until =
-        room->early ? room->early->record.number - 1 : room->behind;
+    apr_int64_t until = had_time(room);
     room_task_t *t;
 
-    if (room->catching || !room->next || room->next > until) {
+    if (room->catching || !room->next) {
+        return;
+    }
+    if (room->next > until) {
+        if (room->early) {
+            ch_loop_timer_set(ch_core.loop, &room->timer,
+                              ch_loop_now(ch_core.loop) + LONG_AGO);
+        }
         return;
     }
     room->catching = 1;
