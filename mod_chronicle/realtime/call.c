@@ -118,7 +118,7 @@ int ch_call_owner(const char *sid, char server[33], int *slot)
         return 1; /* whether it lives is for that server to say */
     }
     *server = '\0';
-    return ch_wire_life(*slot) == life;
+    return life && ch_wire_life(*slot) == life;
 }
 
 /* --- asking ----------------------------------------------------------- */
