@@ -176,9 +176,16 @@ static inline void begin_realtime(ch_err_t *(*missed)(
 static inline void end_realtime(void)
 {
     apr_hash_index_t *at;
+    ch_engine_t *engine;
 
     while ((at = apr_hash_first(NULL, ch_core.engines)) != NULL) {
-        ch_engine_close(apr_hash_this_val(at), 0);
+        engine = apr_hash_this_val(at);
+        if (engine->over) {
+            ch_engine_end(engine); /* it lingers */
+        }
+        else {
+            ch_engine_close(engine, 0);
+        }
     }
     ch_hands_end();
     turn();

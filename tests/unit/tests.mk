@@ -35,12 +35,14 @@ chronicle_unit_tests = \
 	tests/unit/test_blob_fs \
 	tests/unit/test_net_smtp_talk \
 	tests/unit/test_net_smtp_url \
+	tests/unit/test_realtime_call \
 	tests/unit/test_realtime_conn \
 	tests/unit/test_realtime_deliver \
 	tests/unit/test_realtime_far \
 	tests/unit/test_realtime_hands \
 	tests/unit/test_realtime_hub \
 	tests/unit/test_realtime_loop \
+	tests/unit/test_realtime_polls \
 	tests/unit/test_realtime_presence \
 	tests/unit/test_realtime_record \
 	tests/unit/test_realtime_typing \
