@@ -54,8 +54,10 @@ static void forget(ch_poll_t *poll, int count)
         ch_chunk_drop(poll->queue[i]);
     }
     poll->count -= count;
-    memmove(poll->queue, poll->queue + count,
-            (size_t)poll->count * sizeof(*poll->queue));
+    if (poll->count) { /* else there may be no queue */
+        memmove(poll->queue, poll->queue + count,
+                (size_t)poll->count * sizeof(*poll->queue));
+    }
 }
 
 /* As many as one answer may hold, but at least one. */
