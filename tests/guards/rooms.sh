@@ -141,11 +141,13 @@ never() {
 {
     never "mod_chronicle/base mod_chronicle/store mod_chronicle/net
         mod_chronicle/providers mod_chronicle/blob mod_chronicle/web
-        mod_chronicle/auth mod_chronicle/jobs mod_chronicle/api" \
+        mod_chronicle/auth mod_chronicle/jobs mod_chronicle/realtime
+        mod_chronicle/api" \
         '\<(request_rec|conn_rec|server_rec)\>' "httpd's, for httpd/ only"
     never "mod_chronicle/base mod_chronicle/web" '\<sql_[a-z]' \
         "statements are not for this room"
-    never "mod_chronicle/api mod_chronicle/auth mod_chronicle/web" \
+    never "mod_chronicle/api mod_chronicle/auth mod_chronicle/web
+        mod_chronicle/realtime" \
         '\<(PQ[a-z]|PGconn|PGresult)' "libpq is the store's"
     never "mod_chronicle/auth mod_chronicle/api mod_chronicle/realtime" \
         '\<ch_counter_(auth_failure|security)\>' \
