@@ -153,6 +153,8 @@ async function rest(server) {
   });
   return {
     alone: alone.rate, rate: beside.rate, share: beside.rate / alone.rate,
+    aloneCpu: alone.cpu, cpu: beside.cpu,
+    aloneDbCpu: alone.dbCpu, dbCpu: beside.dbCpu,
     others: Math.max(alone.others, beside.others),
   };
 }
@@ -208,7 +210,8 @@ const PARTS = {
     title: () => `one note, with and without ${rt.idle} idle connections`,
     without: ['ws', 'steps'], run: rest,
     columns: { alone: ['req/s without', 0], rate: ['req/s with', 0],
-      share: ['share', 2] },
+      share: ['share', 2], aloneCpu: ['CPU us without', 1],
+      aloneDbCpu: ['+ PG', 1], cpu: ['CPU us with', 1], dbCpu: ['+ PG', 1] },
     ratio: (ours, one) => ours.rate / one.rate,
     targets: [['share >= 0.90', (ours) => ours.share, (x) => x >= 0.9]],
   },
