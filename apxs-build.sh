@@ -31,7 +31,7 @@ Usage: ./apxs-build.sh COMMAND [OPTIONS]
             --dir DIR       the same as given to "up"
   test    build, then run all tests; the last line is the count
             test PART       one of: unit tsan guards api realtime asan; and
-                            valgrind
+                            races valgrind
             test api NAME   one file: tests/api/NAME.test.mjs; realtime alike
   bench   build, then measure (options are those of bench/run.sh)
   build   only build; the module is then in var/build/.libs

@@ -363,12 +363,12 @@ command_test() {
     case ${1:-} in
     '') ;;
     unit | tsan | guards) [ $# -eq 1 ] || die "test $1 takes no name" ;;
-    api | realtime | asan | valgrind)
+    api | realtime | asan | races | valgrind)
         [ $# -le 2 ] || die "test $1 takes one name"
         ;;
     *)
         die "test: unknown part $1" \
-            "(unit tsan guards api realtime asan valgrind)"
+            "(unit tsan guards api realtime asan races valgrind)"
         ;;
     esac
     cd "$ROOT" || exit 1

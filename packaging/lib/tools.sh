@@ -1,4 +1,4 @@
-# test tsan, test valgrind: the same tests under tools that look closer.
+# test tsan, test races, test valgrind: the same tests under tools that look closer.
 
 readonly BUILD_TSAN="$ROOT/var/build-tsan"
 readonly TSAN_LIMIT=300 VALGRIND_LIMIT=1500
@@ -47,6 +47,38 @@ run_tsan() {
         [ "${counts[1]}" -gt 0 ] || counts[1]=1
     fi
     count tsan "${counts[@]}"
+}
+
+# The whole server, too: its threads as they are, with many clients. With a
+# name only that file. The server's libraries are not instrumented: what only
+# they touch is not looked at.
+readonly RACES_LIMIT=900 RACES_FILES="races"
+
+run_races() {
+    local name files=
+    build_tree "$BUILD_TSAN" --quiet --enable-tsan "CFLAGS=-O1 -g"
+    step "whole-server tests under ThreadSanitizer"
+    export_contract "$BUILD_TSAN"
+    CH_TEST_UNDER=$(without_aslr)
+    CH_TEST_PRELOAD=$(gcc -print-file-name=libtsan.so)
+    for name in nodlclose atomics; do
+        CH_TEST_PRELOAD+=":$BUILD_TSAN/tests/sanitize/.libs/$name.so"
+    done
+    # httpd leaves threads of its own behind
+    TSAN_OPTIONS="suppressions=$ROOT/tests/sanitize/tsan.supp"
+    TSAN_OPTIONS+=":second_deadlock_stack=1:history_size=4"
+    TSAN_OPTIONS+=":report_thread_leaks=0"
+    CH_TEST_ASAN_LOG="$RUN_DIR/reports/tsan"
+    export CH_TEST_SANITIZE=1 CH_TEST_UNDER CH_TEST_PRELOAD TSAN_OPTIONS
+    export CH_TEST_ASAN_LOG
+    mkdir -p "$RUN_DIR/reports"
+    chmod 1777 "$RUN_DIR/reports"
+    for name in ${1:-$RACES_FILES}; do
+        files="$files $(server_file "$name")"
+    done
+    # shellcheck disable=SC2086
+    node_tests races "$RACES_LIMIT" $files
+    unset CH_TEST_UNDER CH_TEST_SANITIZE CH_TEST_PRELOAD CH_TEST_ASAN_LOG
 }
 
 # ── valgrind ─────────────────────────────────────────────────────────────────

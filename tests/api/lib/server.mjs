@@ -136,6 +136,7 @@ export class Server {
       vars.LD_PRELOAD = env.preload;
       /* Slow unwinding, because httpd has no frame pointers, and suppressions go by function. */
       add('ASAN_OPTIONS', 'fast_unwind_on_malloc=0', `log_path=${this.asan}`);
+      add('TSAN_OPTIONS', `log_path=${this.asan}`);
       add('UBSAN_OPTIONS', 'print_stacktrace=1', `log_path=${this.asan}`);
       add(
         'LSAN_OPTIONS',
