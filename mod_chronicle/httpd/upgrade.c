@@ -223,6 +223,15 @@ static int can_hand_over(const request_rec *r, const ch_req_t *rq)
            && link_of(r->connection) && rq->body_size == 0;
 }
 
+/* The polls that wait on a connection that can't be handed over. */
+static int *waiting_on(const conn_rec *c)
+{
+    static int elsewhere;
+    ch_link_t *link = link_of(c->master ? c->master : c);
+
+    return link ? &link->waiting : &elsewhere;
+}
+
 /* An origin that may know is answered by cors_stage's headers. */
 static int is_good_preflight(const ch_req_t *rq)
 {
@@ -245,7 +254,8 @@ int ch_upgrade_handle(request_rec *r)
         rq->reply.status = HTTP_NO_CONTENT;
         return send_reply(r, rq);
     }
-    ch_door_ask(rq, can_hand_over(r, rq), &door);
+    ch_door_ask(rq, can_hand_over(r, rq) ? NULL : waiting_on(r->connection),
+                &door);
     return door.kind == CH_DOOR_ANSWER ? answer(r, rq, &door)
                                        : hand_over(r, rq, &door);
 }

@@ -15,6 +15,7 @@ typedef struct {
     int suspending; /* it goes to the loop when the MPM has let go of it */
     apr_bucket_brigade *in, *out;
     int owed; /* a byte of the last write is with a filter */
+    int waiting; /* of ch_door_ask */
 } ch_link_t;
 
 /* Over the connection's filters; ctx is a ch_link_t. Closing it ends the
@@ -25,8 +26,8 @@ extern const ch_carrier_t ch_carrier_filters;
 ssize_t ch_carrier_read(ch_link_t *link, char *data, size_t size);
 
 /* Carries bytes between the client (a descriptor that tells when to ask the
- * filters) and the loop's end of a pair, until one of them ends or the server
- * stops. Keeps the thread. */
+ * filters) and the loop's end of a pair, until one of them ends: the loop's
+ * does when the server stops. Keeps the thread. */
 void ch_carrier_work(ch_link_t *link, int client, int loop);
 
 #endif

@@ -14,7 +14,8 @@ typedef enum {
     CH_CALL_POST,    /* what the client says */
     CH_CALL_SPOIL,   /* it said too much, or not all of it; no answer */
     CH_CALL_UPGRADE, /* whether a websocket may come */
-    CH_CALL_GONE     /* the client of the poll `id` is gone; no answer */
+    CH_CALL_GONE,    /* the client of the poll `id` is gone; no answer */
+    CH_CALL_LOOK     /* a poll that does not wait */
 } ch_call_e;
 
 /* Where an answer goes. */

@@ -19,6 +19,7 @@
 #define LOOK_MS 15        /* a poll's thread waits that long for an answer */
 #define OWNER_MS 4000     /* within which the owner of a session answers */
 #define WAITING_MAX 8     /* threads that wait on behalf of HTTP/2 */
+#define STREAMS_MAX 3     /* of one connection, which serves few at a time */
 #define FULL_MS 100
 
 /* What is to happen with a connection that comes. */
@@ -178,29 +179,35 @@ static void begin_session(ch_req_t *rq, ch_door_t *out)
     say(out, (ch_bytes_t){ text, strlen(text) });
 }
 
+static int add(int *number, int count)
+{
+    return __atomic_add_fetch(number, count, __ATOMIC_SEQ_CST);
+}
+
 /* A thread that can't give its connection away waits itself; not too many. */
-static void wait_here(ch_req_t *rq, const char *sid, ch_door_t *out)
+static void wait_here(ch_req_t *rq, const char *sid, int *on_connection,
+                      ch_door_t *out)
 {
     static int waiting;
     ch_eio_fault_e fault = CH_EIO_SID_UNKNOWN;
-    ch_bytes_t body = { "6", 1 };
+    ch_bytes_t body;
+    int ms = rq->conf->socketio_ping_ms + rq->conf->socketio_pong_ms;
+    ch_call_e what = CH_CALL_POLL;
     ch_call_t *call;
+    int is_full = add(on_connection, 1) > STREAMS_MAX;
 
-    if (__atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST) > WAITING_MAX) {
+    is_full |= add(&waiting, 1) > WAITING_MAX;
+    if (is_full) {
+        what = CH_CALL_LOOK;
+        ms = OWNER_MS;
         apr_sleep(FULL_MS * 1000);
-        fault = CH_EIO_GOOD;
     }
-    else {
-        call = ch_call_ask(rq, CH_CALL_POLL, sid, (ch_bytes_t){ "", 0 });
-        if (call
-            && !ch_call_wait(rq, call,
-                             rq->conf->socketio_ping_ms
-                                 + rq->conf->socketio_pong_ms,
-                             &fault, &body)) {
-            ch_call_leave(call);
-        }
+    call = ch_call_ask(rq, what, sid, (ch_bytes_t){ "", 0 });
+    if (call && !ch_call_wait(rq, call, ms, &fault, &body)) {
+        ch_call_leave(call);
     }
-    __atomic_sub_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
+    add(&waiting, -1);
+    add(on_connection, -1);
     if (fault == CH_EIO_GOOD) {
         say(out, body);
     }
@@ -278,7 +285,7 @@ static void post(ch_req_t *rq, const char *sid, ch_door_t *out)
     }
 }
 
-static void polling(ch_req_t *rq, const char *sid, int can_hand_over,
+static void polling(ch_req_t *rq, const char *sid, int *waiting,
                     ch_door_t *out)
 {
     if (!sid) {
@@ -290,11 +297,11 @@ static void polling(ch_req_t *rq, const char *sid, int can_hand_over,
     else if (rq->method != CH_GET) {
         refuse(out, CH_EIO_BAD_METHOD);
     }
-    else if (can_hand_over) {
-        poll(rq, sid, out);
+    else if (waiting) {
+        wait_here(rq, sid, waiting, out);
     }
     else {
-        wait_here(rq, sid, out);
+        poll(rq, sid, out);
     }
 }
 
@@ -378,7 +385,7 @@ static void websocket(ch_req_t *rq, const char *sid, int can_hand_over,
 
 /* --- requests --------------------------------------------------------- */
 
-void ch_door_ask(ch_req_t *rq, int can_hand_over, ch_door_t *out)
+void ch_door_ask(ch_req_t *rq, int *waiting, ch_door_t *out)
 {
     ch_eio_query_t query;
     ch_eio_fault_e fault;
@@ -401,9 +408,9 @@ void ch_door_ask(ch_req_t *rq, int can_hand_over, ch_door_t *out)
         refuse(out, fault);
     }
     else if (query.transport == CH_EIO_WEBSOCKET) {
-        websocket(rq, query.sid, can_hand_over, out);
+        websocket(rq, query.sid, !waiting, out);
     }
     else {
-        polling(rq, query.sid, can_hand_over, out);
+        polling(rq, query.sid, waiting, out);
     }
 }

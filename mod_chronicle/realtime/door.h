@@ -23,9 +23,11 @@ typedef struct {
 } ch_door_t;
 
 /* Looks at a request: method, query, Origin, upgrade headers, and the body of
- * a POST. can_hand_over 0: the connection is no socket of its own (a stream of
- * HTTP/2): a poll then waits in this thread, and there are no websockets. */
-void ch_door_ask(ch_req_t *rq, int can_hand_over, ch_door_t *out);
+ * a POST. waiting NULL: the connection may be handed over. Else it is no
+ * socket of its own (a stream of HTTP/2): a poll then waits in this thread,
+ * there are no websockets, and *waiting counts the polls that wait so on the
+ * same connection (0 at first). */
+void ch_door_ask(ch_req_t *rq, int *waiting, ch_door_t *out);
 
 /* A connection for the loop. Non-blocking. */
 typedef struct {

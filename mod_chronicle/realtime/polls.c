@@ -364,7 +364,8 @@ void ch_engine_upgrade(ch_engine_t *engine, const ch_door_conn_t *from)
 
 static const ch_bytes_t nothing = { "", 0 };
 
-static void take_poll(ch_engine_t *engine, const ch_caller_t *caller)
+static void take_poll(ch_engine_t *engine, const ch_caller_t *caller,
+                      int stays)
 {
     ch_poll_t *poll = engine->poll;
 
@@ -377,6 +378,9 @@ static void take_poll(ch_engine_t *engine, const ch_caller_t *caller)
     poll->waits = 1;
     if (!poll->lingers) {
         give(poll);
+        if (!stays && poll->waits) {
+            answer_noop(poll);
+        }
     }
     else if (!say_goodbye(poll)) {
         ch_engine_end(engine);
@@ -447,8 +451,8 @@ void ch_engine_call(const ch_record_t *call)
         ch_call_answer(&caller, CH_EIO_BAD_REQUEST, nothing);
         return;
     }
-    if (call->what == CH_CALL_POLL) {
-        take_poll(engine, &caller);
+    if (call->what == CH_CALL_POLL || call->what == CH_CALL_LOOK) {
+        take_poll(engine, &caller, call->what == CH_CALL_POLL);
         return;
     }
     if (engine->poll->lingers) {
