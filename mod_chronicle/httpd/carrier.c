@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <httpd.h>
-#include <ap_mpm.h>
 #include <http_connection.h>
 #include <http_core.h>
 #include <util_filter.h>
@@ -18,7 +17,7 @@
     16384            /* bytes that are passed on at once: no filter below     \
                       * waits for the client because of that many */
 #define BUFFER 16384 /* bytes of a worker that carries them itself */
-#define LOOK_MS 500  /* how often it asks whether the server stops */
+#define LOOK_MS 500  /* how often it looks whether its socket was closed */
 
 /* --- in --------------------------------------------------------------- */
 
@@ -157,14 +156,6 @@ const ch_carrier_t ch_carrier_filters = {
 
 /* --- a worker that carries them itself -------------------------------- */
 
-static int is_stopping(void)
-{
-    int state = AP_MPMQ_RUNNING;
-
-    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
-           && state == AP_MPMQ_STOPPING;
-}
-
 /* To the loop, which always reads. */
 static int push(int fd, const char *data, ssize_t len)
 {
@@ -219,6 +210,6 @@ void ch_carrier_work(ch_link_t *link, int client, int loop)
                              { .fd = loop, .events = POLLIN } };
     char *buffer = apr_palloc(link->c->pool, BUFFER);
 
-    while (!is_stopping() && carry_once(link, fds, buffer)) {
+    while (carry_once(link, fds, buffer)) {
     }
 }

@@ -115,17 +115,25 @@ static int collect(apr_pool_t *pool, server_rec *main_server)
     return confs->nelts;
 }
 
-/* The MPM waits for connections of TLS that are suspended, so it is not to be
- * waited for. */
+static int is_stopping(void)
+{
+    int state = AP_MPMQ_RUNNING;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
+           && state == AP_MPMQ_STOPPING;
+}
+
+static int graceful;
+
 static void child_stopping(apr_pool_t *pchild, int is_graceful)
 {
-    ch_realtime_leave(is_graceful ? SPREAD_GRACEFUL : SPREAD_NOW);
+    graceful = is_graceful;
 }
 
 /* Before anything that it uses goes. */
 static apr_status_t end(void *unused)
 {
-    ch_realtime_end();
+    ch_realtime_end(graceful ? SPREAD_GRACEFUL : SPREAD_NOW);
     return APR_SUCCESS;
 }
 
@@ -140,6 +148,8 @@ void ch_live_begin(apr_pool_t *pchild, server_rec *main_server)
     room.missed = ch_message_missed;
     room.io = &event_io;
     room.log = log_room;
+    room.is_stopping = is_stopping;
+    room.spread = SPREAD_GRACEFUL;
     room.sockets_max = ch_upgrade_sockets_max();
     if (!ch_realtime_begin(pchild, &room)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server,

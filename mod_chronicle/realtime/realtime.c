@@ -20,7 +20,8 @@
 
 #define RECORDS_A_TURN 256
 #define STEP (APR_USEC_PER_SEC / 10)
-#define CLOSE_WITHIN apr_time_from_sec(3)
+#define LOOK_EVERY APR_USEC_PER_SEC
+#define CLOSE_WITHIN (APR_USEC_PER_SEC * 3 / 2) /* at TERM 3 s are all */
 
 ch_core_t ch_core;
 
@@ -234,6 +235,82 @@ void ch_realtime_doubt(const ch_conf_t *conf)
     tell_all(conf, &record);
 }
 
+/* --- leaving ---------------------------------------------------------- */
+
+/* Everybody is sent away over the time that there is, so that not all come
+ * back at one moment. */
+static struct {
+    ch_timer_t timer;
+    apr_time_t until; /* 0 = not yet */
+    int had;   /* there was somebody; read once all have left */
+    int empty; /* atomic */
+} leaving;
+
+static ch_timer_t looking;
+
+static int close_some(unsigned count)
+{
+    apr_hash_index_t *at = apr_hash_first(NULL, ch_core.engines);
+
+    while (at && count--) {
+        ch_engine_t *engine = apr_hash_this_val(at);
+
+        at = apr_hash_next(at);
+        ch_engine_close(engine, CH_WS_RESTART);
+    }
+    return apr_hash_count(ch_core.engines) == 0;
+}
+
+static void on_leave(ch_timer_t *timer)
+{
+    apr_time_t now = ch_loop_now(ch_core.loop);
+    apr_time_t left = leaving.until > now ? leaving.until - now : 0;
+    unsigned steps = (unsigned)(left / STEP) + 1;
+
+    __atomic_store_n(
+        &leaving.empty,
+        close_some(apr_hash_count(ch_core.engines) / steps + 1),
+        __ATOMIC_SEQ_CST);
+    ch_loop_timer_set(ch_core.loop, timer, now + STEP);
+}
+
+/* The earlier end counts when this is called again. */
+static void begin_leaving(void *ctx)
+{
+    apr_time_t until = ch_loop_now(ch_core.loop) + *(apr_time_t *)ctx;
+
+    __atomic_store_n(&ch_core.ending, 1, __ATOMIC_SEQ_CST);
+    if (!leaving.until) {
+        ch_tend_end();
+        leaving.had = ch_conn_count();
+    }
+    if (!leaving.until || until < leaving.until) {
+        leaving.until = until;
+    }
+    leaving.timer.due = on_leave;
+    on_leave(&leaving.timer);
+}
+
+/* The server waits for connections that it still counts before it ends a
+ * child: those behind TLS, and those that keep a thread. */
+static void on_look(ch_timer_t *timer)
+{
+    apr_time_t spread = ch_core.conf->spread;
+
+    if (ch_core.conf->is_stopping()) {
+        begin_leaving(&spread);
+        return;
+    }
+    ch_loop_timer_set(ch_core.loop, timer,
+                      ch_loop_now(ch_core.loop) + LOOK_EVERY);
+}
+
+static void begin_looking(void *unused)
+{
+    looking.due = on_look;
+    on_look(&looking);
+}
+
 /* --- begin ------------------------------------------------------------ */
 
 static void *APR_THREAD_FUNC run(apr_thread_t *unused, void *data)
@@ -295,66 +372,11 @@ int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf)
         ch_core.loop = NULL;
         return 0;
     }
+    ch_hands_in_loop(begin_looking, NULL);
     return 1;
 }
 
 /* --- end -------------------------------------------------------------- */
-
-/* Everybody is sent away over the time that there is, so that not all come
- * back at one moment. */
-static struct {
-    ch_post_t post;
-    ch_timer_t timer;
-    apr_time_t spread, until;
-    int had;   /* there were connections */
-    int empty; /* atomic */
-} leaving;
-
-static int close_some(unsigned count)
-{
-    apr_hash_index_t *at = apr_hash_first(NULL, ch_core.engines);
-
-    while (at && count--) {
-        ch_engine_t *engine = apr_hash_this_val(at);
-
-        at = apr_hash_next(at);
-        ch_engine_close(engine, CH_WS_RESTART);
-    }
-    return apr_hash_count(ch_core.engines) == 0;
-}
-
-static void on_leave(ch_timer_t *timer)
-{
-    apr_time_t now = ch_loop_now(ch_core.loop);
-    apr_time_t left = leaving.until > now ? leaving.until - now : 0;
-    unsigned steps = (unsigned)(left / STEP) + 1;
-
-    if (close_some(apr_hash_count(ch_core.engines) / steps + 1)) {
-        __atomic_store_n(&leaving.empty, 1, __ATOMIC_SEQ_CST);
-        return;
-    }
-    ch_loop_timer_set(ch_core.loop, timer, now + STEP);
-}
-
-static void begin_leaving(ch_post_t *post)
-{
-    ch_tend_end();
-    leaving.until = ch_loop_now(ch_core.loop) + leaving.spread;
-    leaving.timer.due = on_leave;
-    on_leave(&leaving.timer);
-}
-
-void ch_realtime_leave(apr_time_t spread)
-{
-    if (!ch_core.loop
-        || __atomic_exchange_n(&ch_core.ending, 1, __ATOMIC_SEQ_CST)) {
-        return;
-    }
-    leaving.had = ch_conn_count();
-    leaving.spread = spread;
-    leaving.post.run = begin_leaving;
-    ch_loop_req_post(ch_core.loop, &leaving.post);
-}
 
 /* Users are there for as long as they may take to come back. */
 static void fade(void)
@@ -371,16 +393,15 @@ static void fade(void)
     apr_pool_destroy(pool);
 }
 
-void ch_realtime_end(void)
+void ch_realtime_end(apr_time_t spread)
 {
-    apr_time_t until;
+    apr_time_t until = apr_time_now() + spread + CLOSE_WITHIN;
     apr_status_t rv;
 
     if (!ch_core.loop) {
         return;
     }
-    ch_realtime_leave(0);
-    until = apr_time_now() + leaving.spread + CLOSE_WITHIN;
+    ch_hands_in_loop(begin_leaving, &spread);
     while (apr_time_now() < until
            && (!__atomic_load_n(&leaving.empty, __ATOMIC_SEQ_CST)
                || ch_conn_count())) {

@@ -27,6 +27,8 @@ typedef struct {
     const ch_io_t *io; /* of events; ch_req_t.io_ctx is conf's owner */
     void (*log)(void *ctx, char level, int number, const char *text);
     void *ctx; /* of log */
+    int (*is_stopping)(void); /* the child takes no new connections */
+    apr_time_t spread; /* of ch_realtime_end, begun as soon as that is so */
     int threads; /* that wait for the database */
     int sockets_max; /* descriptors that it may hold */
 } ch_realtime_t;
@@ -35,13 +37,10 @@ typedef struct {
  * refuses: then there is no realtime in this child. */
 int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf);
 
-/* The child is to end: no new connections; those that are there are told to
- * come back, over `spread`. Any thread; does not wait. */
-void ch_realtime_leave(apr_time_t spread);
-
-/* The child ends: waits for that (at once, when nobody asked for it before),
- * and for the threads. */
-void ch_realtime_end(void);
+/* The child ends: no new connections. Those that are there are told to come
+ * back, over `spread`; returns when all are closed, and the threads have
+ * ended. */
+void ch_realtime_end(apr_time_t spread);
 
 /* What the bus heard, from any thread: a letter of the bus ('s', 'u', 'r') and
  * its text. */
