@@ -209,6 +209,18 @@ static void forget_user(ch_user_t *user)
     ch_heap_give(user);
 }
 
+static void forget_idle(ch_user_t *user, void *unused)
+{
+    if (!user->socks) {
+        forget_user(user);
+    }
+}
+
+void ch_hub_close(void)
+{
+    ch_hub_each_user(forget_idle, NULL);
+}
+
 static void on_offline(ch_timer_t *timer)
 {
     ch_user_t *user =

@@ -79,6 +79,9 @@ struct ch_room_t {
 
 void ch_hub_open(void);
 
+/* The loop has ended: nobody has a socket here any more. */
+void ch_hub_close(void);
+
 /* --- hub.c ------------------------------------------------------------- */
 
 /* A socket of a user; who may be new here. */

@@ -414,6 +414,7 @@ void ch_realtime_end(apr_time_t spread)
     ch_far_end();
     ch_loop_req_quit(ch_core.loop);
     apr_thread_join(&rv, thread);
+    ch_hub_close();
     ch_core.loop = NULL;
     apr_pool_destroy(ch_core.pool);
 }
