@@ -172,7 +172,15 @@ static inline void begin_realtime(ch_err_t *(*missed)(
     ck_assert_int_eq(ch_hands_begin(pool, 2), 1);
 }
 
-/* All sessions are closed; a sanitizer sees what then is nobody's. */
+static int far_ends[64]; /* of clients */
+static int far_count;
+
+static inline void forget(ch_user_t *user, void *unused)
+{
+    user->timer.due(&user->timer);
+}
+
+/* Everybody is gone, and forgotten: a sanitizer sees what then is nobody's. */
 static inline void end_realtime(void)
 {
     apr_hash_index_t *at;
@@ -187,9 +195,12 @@ static inline void end_realtime(void)
             ch_engine_close(engine, 0);
         }
     }
+    ch_hub_each_user(forget, NULL);
+    while (far_count) {
+        shutdown(far_ends[--far_count], SHUT_RDWR);
+    }
     ch_hands_end();
-    turn();
-    turn();
+    wait_for(!ch_conn_count());
 }
 
 /* --- clients ---------------------------------------------------------- */
@@ -210,6 +221,8 @@ static inline void make_ends(client_t *client, ch_door_conn_t *from)
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    ck_assert_uint_lt(far_count, CH_COUNT(far_ends));
+    far_ends[far_count++] = ends[1];
     *from = (ch_door_conn_t){ .fd = ends[0] };
     *client = (client_t){ .fd = ends[1],
                           .in = apr_palloc(pool, CLIENT_BYTES) };

@@ -166,6 +166,14 @@ static void shuffled(void (*shuffle)(int *order), int *order)
     shuffle(order);
 }
 
+static void leave_room(const client_t *client)
+{
+    ch_room_t *room = client->sock->subs->room;
+
+    ch_hub_unsubscribe(client->sock->subs);
+    ch_hub_tidy(room);
+}
+
 START_TEST(any_order_comes_out_in_order)
 {
     int order[EVENTS];
@@ -183,7 +191,7 @@ START_TEST(any_order_comes_out_in_order)
         ck_heard(&a, all_in_order);
         ck_assert_ptr_null(find_room(time)->early);
         ck_assert_ptr_null(find_room(time)->timer.link);
-        ch_hub_unsubscribe(a.sock->subs);
+        leave_room(&a);
     }
     end_realtime();
 }
@@ -206,7 +214,7 @@ START_TEST(any_order_before_it_is_known)
         ck_heard(&a, "");
         ch_hub_release(sub, 17, 0);
         ck_heard(&a, "[\"e\",18] [\"e\",19] [\"e\",20]");
-        ch_hub_unsubscribe(a.sock->subs);
+        leave_room(&a);
     }
     end_realtime();
 }
@@ -415,8 +423,7 @@ START_TEST(a_gap_of_which_nobody_is_left)
 {
     open_gap();
     wait_for(find_room(ROOM)->catching);
-    ch_hub_unsubscribe(a.sock->subs);
-    ch_hub_tidy(find_room(ROOM));
+    leave_room(&a);
     ck_assert_ptr_nonnull(find_room(ROOM));
     wait_for(!find_room(ROOM));
     end_realtime();
