@@ -15,6 +15,7 @@
 #include "realtime/engine.h"
 #include "realtime/far.h"
 #include "realtime/wire.h"
+#include "store/bus.h"
 
 struct ch_call_t {
     apr_uint64_t id;
@@ -53,18 +54,33 @@ void ch_call_open(void)
 
 /* --- sids ------------------------------------------------------------- */
 
-/* What a sid says, and what nobody can guess. */
+/* What a sid says, what nobody can guess, and that we said it: a sid that was
+ * made up would have us ask servers that are not there. */
 typedef struct {
     unsigned char server[16];
     unsigned char slot[2];
     unsigned char life[4];
-    unsigned char random[14];
+    unsigned char random[8];
+    unsigned char mac[6];
 } sid_t;
+
+#define SAID offsetof(sid_t, mac)
 
 _Static_assert(sizeof(sid_t) * 4 / 3 == CH_SID_LEN, "base64");
 
-const char *ch_call_sid(apr_pool_t *pool)
+static void seal_sid(const ch_conf_t *conf, const sid_t *sid,
+                     unsigned char mac[CH_SHA256_LEN])
 {
+    unsigned char said[4 + SAID] = "sid:";
+
+    memcpy(said + 4, sid, SAID);
+    ch_seal_hmac(conf->redis_key, sizeof(conf->redis_key), said, sizeof(said),
+                 mac);
+}
+
+const char *ch_call_sid(apr_pool_t *pool, const ch_conf_t *conf)
+{
+    unsigned char mac[CH_SHA256_LEN];
     apr_uint32_t life = ch_wire_life(ch_wire_slot());
     apr_uint16_t slot = (apr_uint16_t)ch_wire_slot();
     sid_t sid;
@@ -73,6 +89,8 @@ const char *ch_call_sid(apr_pool_t *pool)
     memcpy(sid.slot, &slot, sizeof(slot));
     memcpy(sid.life, &life, sizeof(life));
     ch_seal_random(sid.random, sizeof(sid.random));
+    seal_sid(conf, &sid, mac);
+    memcpy(sid.mac, mac, sizeof(sid.mac));
     return ch_seal_b64url(pool, &sid, sizeof(sid));
 }
 
@@ -101,8 +119,10 @@ static int read_sid(const char *text, sid_t *out)
     return i == CH_SID_LEN && !text[i];
 }
 
-int ch_call_owner(const char *sid, char server[33], int *slot)
+int ch_call_owner(const ch_conf_t *conf, const char *sid, char server[33],
+                  int *slot)
 {
+    unsigned char mac[CH_SHA256_LEN];
     apr_uint16_t number;
     apr_uint32_t life;
     sid_t read;
@@ -110,12 +130,17 @@ int ch_call_owner(const char *sid, char server[33], int *slot)
     if (!read_sid(sid, &read)) {
         return 0;
     }
+    seal_sid(conf, &read, mac);
+    if (!ch_seal_equal(mac, sizeof(read.mac), read.mac, sizeof(read.mac))) {
+        return 0;
+    }
     apr_escape_hex(server, read.server, 16, 0, NULL);
     memcpy(&number, read.slot, sizeof(number));
     memcpy(&life, read.life, sizeof(life));
     *slot = number;
     if (strcmp(server, ch_far_own()) != 0) {
-        return 1; /* whether it lives is for that server to say */
+        /* whether it lives is for that server to say */
+        return !ch_bus_alone(conf->site);
     }
     *server = '\0';
     return life && ch_wire_life(*slot) == life;
@@ -184,7 +209,7 @@ static ch_call_t *make(ch_req_t *rq, ch_call_e what, const char *sid)
     call->conf = rq->conf;
     call->what = what;
     apr_cpystrn(call->sid, sid, sizeof(call->sid));
-    if (!ch_call_owner(sid, call->server, &call->slot)) {
+    if (!ch_call_owner(call->conf, sid, call->server, &call->slot)) {
         dispose(call);
         return NULL;
     }
@@ -315,7 +340,7 @@ static int owner_lives(const ch_call_t *call)
     int slot;
 
     return *call->server
-           || (ch_call_owner(call->sid, server, &slot)
+           || (ch_call_owner(call->conf, call->sid, server, &slot)
                && ch_wire_lives(slot));
 }
 

@@ -32,11 +32,12 @@ void ch_call_open(void);
 /* --- any thread --------------------------------------------------------- */
 
 /* A new sid, which names its owner: this child. In pool. */
-const char *ch_call_sid(apr_pool_t *pool);
+const char *ch_call_sid(apr_pool_t *pool, const ch_conf_t *conf);
 
 /* The owner of a sid: 1 and its server ("" = this one) and slot; 0 when the
- * sid is none, or its owner lives no more. */
-int ch_call_owner(const char *sid, char server[33], int *slot);
+ * sid is none of ours, or its owner lives no more. */
+int ch_call_owner(const ch_conf_t *conf, const char *sid, char server[33],
+                  int *slot);
 
 /* A question under way, of one thread. */
 typedef struct ch_call_t ch_call_t;

@@ -163,7 +163,7 @@ static void begin_session(ch_req_t *rq, ch_door_t *out)
 {
     ch_engine_in_t in = {
         .conf = rq->conf,
-        .sid = ch_call_sid(rq->pool),
+        .sid = ch_call_sid(rq->pool, rq->conf),
         .client_ip = rq->client_ip,
         .cookie = ch_req_cookie(rq, CH_SESSION_COOKIE),
     };
@@ -182,6 +182,33 @@ static void begin_session(ch_req_t *rq, ch_door_t *out)
 static int add(int *number, int count)
 {
     return __atomic_add_fetch(number, count, __ATOMIC_SEQ_CST);
+}
+
+/* Asks and waits for the answer. */
+static ch_eio_fault_e ask(ch_req_t *rq, ch_call_e what, const char *sid,
+                          ch_bytes_t body)
+{
+    ch_call_t *call = ch_call_ask(rq, what, sid, body);
+    ch_eio_fault_e fault = CH_EIO_SID_UNKNOWN;
+    ch_bytes_t nothing;
+
+    if (call && !ch_call_wait(rq, call, OWNER_MS, &fault, &nothing)) {
+        ch_call_leave(call);
+    }
+    return fault;
+}
+
+/* Another server may be gone: then nobody would answer the poll. */
+static ch_eio_fault_e find_far(ch_req_t *rq, const char *sid)
+{
+    char server[33];
+    int slot;
+
+    if (!ch_call_owner(rq->conf, sid, server, &slot)) {
+        return CH_EIO_SID_UNKNOWN;
+    }
+    return *server ? ask(rq, CH_CALL_UPGRADE, sid, (ch_bytes_t){ "", 0 })
+                   : CH_EIO_GOOD;
 }
 
 /* A thread that can't give its connection away waits itself; not too many. */
@@ -241,20 +268,6 @@ static void poll(ch_req_t *rq, const char *sid, ch_door_t *out)
     }
 }
 
-/* Asks and waits for the answer. */
-static ch_eio_fault_e ask(ch_req_t *rq, ch_call_e what, const char *sid,
-                          ch_bytes_t body)
-{
-    ch_call_t *call = ch_call_ask(rq, what, sid, body);
-    ch_eio_fault_e fault = CH_EIO_SID_UNKNOWN;
-    ch_bytes_t nothing;
-
-    if (call && !ch_call_wait(rq, call, OWNER_MS, &fault, &nothing)) {
-        ch_call_leave(call);
-    }
-    return fault;
-}
-
 static void post(ch_req_t *rq, const char *sid, ch_door_t *out)
 {
     ch_bytes_t body = { "", 0 };
@@ -282,6 +295,22 @@ static void post(ch_req_t *rq, const char *sid, ch_door_t *out)
     }
     else {
         refuse(out, fault);
+    }
+}
+
+static void take_poll(ch_req_t *rq, const char *sid, int can_hand_over,
+                      ch_door_t *out)
+{
+    ch_eio_fault_e fault = find_far(rq, sid);
+
+    if (fault != CH_EIO_GOOD) {
+        refuse(out, fault);
+    }
+    else if (can_hand_over) {
+        poll(rq, sid, out);
+    }
+    else {
+        wait_here(rq, sid, out);
     }
 }
 
@@ -337,7 +366,7 @@ static ch_eio_fault_e ask_owner(ch_req_t *rq, const char *sid, int *slot)
 {
     char server[33];
 
-    if (!ch_call_owner(sid, server, slot)) {
+    if (!ch_call_owner(rq->conf, sid, server, slot)) {
         return CH_EIO_SID_UNKNOWN;
     }
     if (*server) {
@@ -376,7 +405,7 @@ static void websocket(ch_req_t *rq, const char *sid, int can_hand_over,
         return;
     }
     ticket = make_ticket(rq, CH_DOOR_WEBSOCKET,
-                         sid ? sid : ch_call_sid(rq->pool));
+                         sid ? sid : ch_call_sid(rq->pool, rq->conf));
     ticket->upgrades = sid != NULL;
     ticket->slot = slot;
     out->kind = CH_DOOR_WEBSOCKET;

@@ -182,7 +182,7 @@ static void tell_far(const ch_conf_t *conf, ch_record_t *record)
         }
         memcpy(sid, record->name.data, CH_SID_LEN);
         sid[CH_SID_LEN] = '\0';
-        if (!ch_call_owner(sid, server, &slot) || *server) {
+        if (!ch_call_owner(conf, sid, server, &slot) || *server) {
             return; /* who asks has a time limit */
         }
     }

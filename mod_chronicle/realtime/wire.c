@@ -34,8 +34,6 @@
 typedef struct {
     apr_uint64_t owner; /* life and pid of who reads it; pid 0 = nobody */
     apr_uint32_t ear;   /* the life that listens */
-    apr_uint32_t ghost; /* a life that died and was followed by another before
-                         * anybody was told; 0 = none */
     apr_int32_t count[CH_WIRE_COUNTS];
 } slot_t;
 
@@ -204,9 +202,6 @@ static int take(int slot)
         return 0;
     }
     memset(room[slot].count, 0, sizeof(room[slot].count));
-    if (before) {
-        __atomic_store_n(&room[slot].ghost, life_of(owner), __ATOMIC_SEQ_CST);
-    }
     return 1;
 }
 
@@ -235,38 +230,6 @@ int ch_wire_claim(apr_pool_t *pool)
     apr_pool_destroy(scratch);
     reads = 0; /* the thread that will read is another one */
     return 1;
-}
-
-/* A death of this slot that nobody was told: its life, or 0. */
-static apr_uint32_t find_death(int slot)
-{
-    apr_uint64_t owner = owner_of(slot);
-    apr_uint32_t ghost;
-
-    ghost = __atomic_exchange_n(&room[slot].ghost, 0, __ATOMIC_SEQ_CST);
-    if (ghost) {
-        return ghost;
-    }
-    return is_dead(pid_of(owner))
-                   && swap_owner(slot, owner, owner_with(life_of(owner), 0))
-               ? life_of(owner)
-               : 0;
-}
-
-int ch_wire_bury(int *slots, apr_uint32_t *lives, int max)
-{
-    int count = 0;
-    int slot;
-
-    for (slot = 0; slot < slot_count() && count < max; slot++) {
-        apr_uint32_t life = find_death(slot);
-
-        if (life) {
-            slots[count] = slot;
-            lives[count++] = life;
-        }
-    }
-    return count;
 }
 
 void ch_wire_listen(int on)

@@ -38,10 +38,6 @@ apr_uint32_t ch_wire_life(int slot);
 /* Whether the process that has the slot is there. */
 int ch_wire_lives(int slot);
 
-/* Slots whose child died without giving it back since the last call of this
- * function in any child: their number and life, each told to one caller. */
-int ch_wire_bury(int *slots, apr_uint32_t *lives, int max);
-
 /* Whether this child wants what is told to all: it has sockets. */
 void ch_wire_listen(int on);
 

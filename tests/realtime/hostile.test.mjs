@@ -272,7 +272,7 @@ describe('Somebody is hostile', () => {
       const emoji = [...content].slice(0, 1).join('');
       await host.ok('reaction:add', { messageId: message.id, emoji });
     }
-    for (const content of ['\0', 'a\0b']) await host.fails('VALIDATION_ERROR', 'message:send', [{ roomId: room.id, content }]);
+    for (const content of ['\0', 'a\0b']) await host.fails('MALFORMED_JSON', 'message:send', [{ roomId: room.id, content }]);
     host.close();
   });
 });

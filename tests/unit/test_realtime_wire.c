@@ -22,13 +22,11 @@ static void ck_counts(apr_int64_t first, apr_int64_t second)
 START_TEST(before_open)
 {
     ch_bytes_t bytes;
-    int slots[4], fd;
-    apr_uint32_t lives[4];
+    int fd;
 
     ck_assert_int_eq(ch_wire_claim(pool), 0);
     ck_assert_int_eq(ch_wire_slot(), -1);
     ck_assert_uint_eq(ch_wire_life(0), 0);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 0);
     ch_wire_listen(1);
     ck_assert_int_eq(ch_wire_heard(), 0);
     ck_assert_int_eq(ch_wire_fd(), -1);
@@ -195,8 +193,6 @@ static void claim_and_give_back(void)
 
 START_TEST(lives_count_up)
 {
-    int slots[4];
-    apr_uint32_t lives[4];
     unsigned life;
 
     open_wire(2);
@@ -208,7 +204,6 @@ START_TEST(lives_count_up)
     ck_assert_uint_eq(ch_wire_life(1), 0);
     ck_assert_uint_eq(ch_wire_life(-1), 0);
     ck_assert_uint_eq(ch_wire_life(2), 0);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 0);
     ck_assert_int_eq(tell(0, "nobody is there"), 0);
     ck_assert_int_eq(tell(1, "nobody is there"), 0);
     ck_assert_int_eq(tell(2, "there is no such slot"), 0);
@@ -270,12 +265,10 @@ START_TEST(everybody_has_his_own)
 }
 END_TEST
 
-/* The death of a child is told once, whether or not somebody else has its
- * slot by then, who finds nothing of what was meant for it. */
+/* Nobody hears for the dead; who has the slot next finds nothing of what was
+ * meant for them. */
 START_TEST(a_killed_child)
 {
-    int slots[4];
-    apr_uint32_t lives[4];
     pid_t pid;
 
     open_wire(1);
@@ -283,14 +276,7 @@ START_TEST(a_killed_child)
     pid = start_child(claim_and_sleep);
     await_panel(0, 1);
     ck_assert_int_eq(tell(0, "for the first"), 1);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 0);
     kill_child(pid);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 0), 0);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 1);
-    ck_assert_int_eq(slots[0], 0);
-    ck_assert_uint_eq(lives[0], 1);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 0);
-    ck_assert_int_eq(ch_wire_heard(), 0);
 
     pid = start_child(claim_and_sleep);
     await_panel(0, 2);
@@ -300,9 +286,6 @@ START_TEST(a_killed_child)
     ck_assert_uint_eq(ch_wire_life(0), 3);
     ck_assert(has_none());
     ck_assert_int_eq(ch_wire_heard(), 0); /* the one who did is dead */
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 1);
-    ck_assert_uint_eq(lives[0], 2);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 4), 0);
     ck_assert_int_eq(ch_wire_slot(), 0);
     ck_assert_int_eq(tell(0, "for the third"), 1);
     ck_next("for the third");
@@ -351,8 +334,6 @@ END_TEST
 /* A number that came to be ours: who had it before is dead. */
 START_TEST(the_same_pid)
 {
-    int slots[1];
-    apr_uint32_t lives[1];
     apr_pool_t *first;
 
     open_wire(2);
@@ -361,47 +342,6 @@ START_TEST(the_same_pid)
     ck_assert_int_eq(ch_wire_claim(pool), 1);
     ck_assert_int_eq(ch_wire_slot(), 0);
     ck_assert_uint_eq(ch_wire_life(0), 2);
-    ck_assert_int_eq(ch_wire_bury(slots, lives, 1), 1);
-    ck_assert_uint_eq(lives[0], 1);
-}
-END_TEST
-
-/* Children that die without end, and some that end well; each death is told
- * to one of those who ask. */
-static void die(void)
-{
-    ck_assert_int_eq(ch_wire_claim(pool), 1);
-    raise(SIGKILL);
-}
-
-static void dig(void)
-{
-    int slots[4];
-    apr_uint32_t lives[4];
-
-    while (!__atomic_load_n(&panel[1], __ATOMIC_SEQ_CST)) {
-        __atomic_fetch_add(&panel[0], ch_wire_bury(slots, lives, 4),
-                           __ATOMIC_SEQ_CST);
-    }
-}
-
-START_TEST(every_death_is_told_once)
-{
-    pid_t diggers[2];
-    int i;
-
-    open_wire(4);
-    make_panel();
-    diggers[0] = start_child(dig);
-    diggers[1] = start_child(dig);
-    for (i = 1; i <= 100; i++) {
-        waitpid(start_child(die), NULL, 0);
-        await_panel(0, i);
-    }
-    __atomic_store_n(&panel[1], 1, __ATOMIC_SEQ_CST);
-    end_child(diggers[0]);
-    end_child(diggers[1]);
-    ck_assert_int_eq(panel[0], 100);
 }
 END_TEST
 
@@ -590,6 +530,6 @@ CH_SUITE_MAIN("realtime/wire", CH_ONCE(before_open), CH_ONCE(made_once),
               CH_EACH(with_a_descriptor, lengths), CH_ONCE(in_order),
               CH_ONCE(too_many_descriptors), CH_ONCE(lives_count_up),
               CH_ONCE(everybody_has_his_own), CH_ONCE(a_killed_child),
-              CH_ONCE(counts_of_the_living), CH_ONCE(the_same_pid), CH_ONCE(every_death_is_told_once),
+              CH_ONCE(counts_of_the_living), CH_ONCE(the_same_pid),
               CH_ONCE(a_full_inbox), CH_ONCE(a_full_inbox_of_nobody),
               CH_ONCE(a_slow_reader), CH_ONCE(from_many_threads))
