@@ -298,7 +298,7 @@ static void post(ch_req_t *rq, const char *sid, ch_door_t *out)
     }
 }
 
-static void take_poll(ch_req_t *rq, const char *sid, int can_hand_over,
+static void take_poll(ch_req_t *rq, const char *sid, int *waiting,
                       ch_door_t *out)
 {
     ch_eio_fault_e fault = find_far(rq, sid);
@@ -306,11 +306,11 @@ static void take_poll(ch_req_t *rq, const char *sid, int can_hand_over,
     if (fault != CH_EIO_GOOD) {
         refuse(out, fault);
     }
-    else if (can_hand_over) {
-        poll(rq, sid, out);
+    else if (waiting) {
+        wait_here(rq, sid, waiting, out);
     }
     else {
-        wait_here(rq, sid, out);
+        poll(rq, sid, out);
     }
 }
 
@@ -326,11 +326,8 @@ static void polling(ch_req_t *rq, const char *sid, int *waiting,
     else if (rq->method != CH_GET) {
         refuse(out, CH_EIO_BAD_METHOD);
     }
-    else if (waiting) {
-        wait_here(rq, sid, waiting, out);
-    }
     else {
-        poll(rq, sid, out);
+        take_poll(rq, sid, waiting, out);
     }
 }
 

@@ -88,6 +88,7 @@ cat >"$scratch/libraries" <<'END'
 ^libpq-events\.h$ store/db_conn.c
 ^semaphore\.h$ store/waiter.h
 ^grp\.h$ httpd/storage.c
+^dirent\.h$ httpd/upgrade.c
 ^curl\/ net/curl.h
 ^hiredis\/ store/redis_conn.c
 ^wslay\/ realtime/ws.c

@@ -19,6 +19,7 @@ static ch_req_t *request(void)
 /* --- sids ------------------------------------------------------------- */
 
 #define SERVER_LEN 16
+#define MAC_LEN 6
 #define SID_BYTES 36
 
 static void take_apart(const char *sid, unsigned char bytes[SID_BYTES])
@@ -198,6 +199,18 @@ START_TEST(an_answer_that_is_there)
 }
 END_TEST
 
+/* A sid of these bytes, made as ours are. */
+static const char *sealed(const unsigned char *bytes)
+{
+    unsigned char said[4 + SID_BYTES] = "sid:", mac[CH_SHA256_LEN];
+
+    memcpy(said + 4, bytes, SID_BYTES);
+    ch_seal_hmac(conf.redis_key, sizeof(conf.redis_key), said,
+                 sizeof(said) - MAC_LEN, mac);
+    memcpy(said + sizeof(said) - MAC_LEN, mac, MAC_LEN);
+    return ch_seal_b64url(pool, said + 4, SID_BYTES);
+}
+
 START_TEST(nobody_to_ask)
 {
     unsigned char bytes[SID_BYTES];
@@ -208,22 +221,17 @@ START_TEST(nobody_to_ask)
     take_apart(sid, bytes);
     bytes[SERVER_LEN + 2] ^= 1; /* another life */
     ck_assert_ptr_null(
-        ch_call_ask(rq, CH_CALL_POLL,
-                    ch_seal_b64url(pool, bytes, sizeof(bytes)), bytes_of("")));
+        ch_call_ask(rq, CH_CALL_POLL, sealed(bytes), bytes_of("")));
     ch_call_tell(rq, CH_CALL_SPOIL, "x");
     bytes[SERVER_LEN + 2] ^= 1;
-    bytes[SID_BYTES - 1] ^= 1; /* another session */
-    call = ch_call_ask(rq, CH_CALL_POLL,
-                       ch_seal_b64url(pool, bytes, sizeof(bytes)),
-                       bytes_of(""));
+    bytes[SID_BYTES - MAC_LEN - 1] ^= 1; /* another session */
+    call = ch_call_ask(rq, CH_CALL_POLL, sealed(bytes), bytes_of(""));
     turn();
     ck_assert_int_eq(ch_call_wait(rq, call, 0, &fault, &body), 1);
     ck_assert_int_eq(fault, CH_EIO_SID_UNKNOWN);
     /* another server: nobody carries it there */
     bytes[0] ^= 1;
-    call = ch_call_ask(rq, CH_CALL_POLL,
-                       ch_seal_b64url(pool, bytes, sizeof(bytes)),
-                       bytes_of(""));
+    call = ch_call_ask(rq, CH_CALL_POLL, sealed(bytes), bytes_of(""));
     ck_assert_ptr_nonnull(call);
     turn();
     ck_assert_int_eq(ch_call_wait(rq, call, 50, &fault, &body), 0);
@@ -371,9 +379,8 @@ START_TEST(an_owner_that_is_silent)
     conf.socketio_pong_ms = 200;
     take_apart(sid, bytes);
     bytes[0] ^= 1;
-    hand_over(ch_call_ask(rq, CH_CALL_POLL,
-                          ch_seal_b64url(pool, bytes, sizeof(bytes)),
-                          bytes_of("")));
+    hand_over(
+        ch_call_ask(rq, CH_CALL_POLL, sealed(bytes), bytes_of("")));
     run_for(MS(1000));
     ck_assert_int_eq(is_closed(&waiting), 0);
     wait_for(is_closed(&waiting));
