@@ -216,6 +216,7 @@ describe('Somebody is hostile', () => {
   });
 
   meanwhile('by sids that are none', async () => {
+    server.expectLog(/CH1002: .* security: pattern: control character/);
     const { sid } = await Polling.open(place);
     const flip = (at) => `${sid.slice(0, at)}${sid[at] === 'A' ? 'B' : 'A'}${sid.slice(at + 1)}`;
     const bad = ['x', 'A'.repeat(47), 'A'.repeat(64), 'A'.repeat(7000), '\u{1f600}', 'a b', '0'];
