@@ -252,11 +252,14 @@ static int close_some(unsigned count)
 {
     apr_hash_index_t *at = apr_hash_first(NULL, ch_core.engines);
 
-    while (at && count--) {
+    while (at && count) {
         ch_engine_t *engine = apr_hash_this_val(at);
 
         at = apr_hash_next(at);
-        ch_engine_close(engine, CH_WS_RESTART);
+        if (!engine->over) { /* else it waits for its last poll */
+            ch_engine_close(engine, CH_WS_RESTART);
+            count--;
+        }
     }
     return apr_hash_count(ch_core.engines) == 0;
 }
