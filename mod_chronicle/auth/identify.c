@@ -51,7 +51,8 @@ static void by_token(ch_req_t *rq, const char *text)
 }
 
 /* A row of session_principal or session_by_cookie. */
-static void seat_of_row(const ch_rows_t *rows, ch_seat_t *seat)
+static void seat_of_row(const ch_req_t *rq, const ch_rows_t *rows,
+                        ch_seat_t *seat)
 {
     const char *csrf = ch_rows_text(rows, 0, "csrf_hash");
     const char *kind = ch_rows_text(rows, 0, "kind");
@@ -66,6 +67,7 @@ static void seat_of_row(const ch_rows_t *rows, ch_seat_t *seat)
     seat->role = (unsigned char)ch_role_of(ch_rows_text(rows, 0, "role"));
     seat->verified = (unsigned char)ch_rows_bool(rows, 0, "email_verified");
     seat->cookie = kind && *kind == 'c';
+    seat->site = rq->conf->site;
 }
 
 void ch_identify_take(ch_req_t *rq, const ch_seat_t *seat)
@@ -87,9 +89,14 @@ void ch_identify_take(ch_req_t *rq, const ch_seat_t *seat)
     memcpy(rq->who->csrf, seat->csrf, sizeof(seat->csrf));
 }
 
-static int is_over(const ch_req_t *rq, const ch_seat_t *seat)
+/* What is kept of this session (by one of its keys) is good for this request:
+ * servers of another database may sign with the same secret. */
+static int find_seat(const ch_req_t *rq, const unsigned char *key,
+                     ch_seat_t *seat)
 {
-    return seat->expires <= (apr_uint32_t)apr_time_sec(rq->start);
+    return rq->conf->site >= 0 && ch_seat_get(key, seat)
+           && seat->site == rq->conf->site
+           && seat->expires > (apr_uint32_t)apr_time_sec(rq->start);
 }
 
 /* An unknown cookie counts as no credential and is taken back. A database
@@ -104,7 +111,7 @@ static void by_cookie(ch_req_t *rq, const char *cookie)
     ch_seat_t seat;
 
     ch_session_key(hash, key);
-    if (ch_seat_get(key, &seat) && seat.cookie && !is_over(rq, &seat)) {
+    if (find_seat(rq, key, &seat) && seat.cookie) {
         ch_identify_take(rq, &seat);
         return;
     }
@@ -116,7 +123,7 @@ static void by_cookie(ch_req_t *rq, const char *cookie)
         ch_session_clear_cookies(rq);
         return;
     }
-    seat_of_row(rows, &seat);
+    seat_of_row(rq, rows, &seat);
     ch_seat_put(key, &seat, epoch);
     ch_identify_take(rq, &seat);
     if (ch_rows_bool(rows, 0, "touched")) {
@@ -162,7 +169,7 @@ ch_err_t *ch_auth_be_sure(ch_req_t *rq)
     }
     ch_uuid_bytes(rq->who->session_id, key);
     ch_uuid_bytes(rq->who->user_id, user);
-    if (!ch_seat_get(key, &seat) || is_over(rq, &seat)) {
+    if (!find_seat(rq, key, &seat)) {
         err = sql_session_principal(rq->db, &in, &rows);
         if (err) {
             return err;
@@ -170,7 +177,7 @@ ch_err_t *ch_auth_be_sure(ch_req_t *rq)
         if (!ch_rows_count(rows)) {
             return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
         }
-        seat_of_row(rows, &seat);
+        seat_of_row(rq, rows, &seat);
         if (!seat.cookie) {
             ch_seat_put(key, &seat, epoch);
         }

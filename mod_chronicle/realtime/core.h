@@ -20,9 +20,7 @@ typedef struct {
     ch_loop_t *loop;
     char place[64]; /* in the tables of presence */
 
-    int ending;     /* of any thread, atomic: nothing new is taken */
-    int sockets;    /* of any thread, atomic: descriptors that are held */
-    int tls;        /* the same of wss */
+    int ending; /* of any thread, atomic: nothing new is taken */
 
     apr_hash_t *engines; /* by sid */
     apr_hash_t *socks;   /* by id */

@@ -18,6 +18,7 @@ typedef struct {
     unsigned char verified;
     unsigned char cookie;
     unsigned char remote; /* no session: another module's login */
+    apr_int32_t site;     /* the database that knows them */
 } ch_seat_t;
 
 void ch_seat_open(void *memory);

@@ -191,6 +191,21 @@ serverSuite(
     }
     const options = (host) => ({ extraHeaders: { host } });
 
+    it('who is known to one database is nobody to the other, whatever is kept of him', async () => {
+      const user = await personAt('one.example');
+      ok(await user.get('/notes', { headers: { host: 'one.example' } }));
+      for (const [method, path] of [
+        ['get', '/notes'],
+        ['get', '/auth/me'],
+        ['get', '/chat/rooms'],
+      ]) {
+        const res = await user[method](path, { headers: { host: 'two.example' } });
+        assert.equal(res.status, 401, `${method} ${path}`);
+      }
+      const member = new Member(server, { user, ...options('two.example') });
+      assert.equal((await member.refusal()).data.code, 'INVALID_TOKEN');
+    });
+
     it('users of one database never hear of the other', async () => {
       const hosts = ['one.example', 'two.example'];
       const users = await Promise.all(hosts.map(personAt));

@@ -240,11 +240,10 @@ static void *APR_THREAD_FUNC hold(apr_thread_t *thread, void *seconds)
 /* A thread whose statement has begun. */
 static apr_thread_t *start_holding(const char *seconds, int busy)
 {
-    static char text[8];
+    char *text = apr_pstrdup(pool, seconds);
     apr_thread_t *thread;
     int tries;
 
-    snprintf(text, sizeof(text), "%s", seconds);
     ck_assert_int_eq(apr_thread_create(&thread, NULL, hold, text, pool), 0);
     for (tries = 0; ch_busy(home) < busy && tries < 1000; tries++) {
         usleep(5000);
