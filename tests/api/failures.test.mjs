@@ -10,7 +10,7 @@ import { makeDir, sleep, until } from './lib/env.mjs';
 import { fails, ok, parallel, times } from './lib/expect.mjs';
 import { PrivateCluster } from './lib/postgres.mjs';
 
-const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|pool/i;
+const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|pool|CH1131/i;
 
 /** Every note has exactly the versions before its own, and its text is that of a whole write. */
 async function whole(s, userId) {
@@ -194,8 +194,7 @@ describe('The n-th packet is the last', () => {
     alice = await s.user();
   });
   after(async () => {
-    await s.stop();
-    cutter.close();
+    await s.stop().finally(() => cutter.close());
   });
 
   const count = async () => (await s.sql('SELECT count(*) AS n FROM notes WHERE user_id = $1', [alice.user.id]))[0].n;
