@@ -396,6 +396,24 @@ static void fade(void)
     apr_pool_destroy(pool);
 }
 
+/* Those that wait for a last poll wait no more. */
+static void drop_all(void *unused)
+{
+    apr_hash_index_t *at = apr_hash_first(NULL, ch_core.engines);
+
+    while (at) {
+        ch_engine_t *engine = apr_hash_this_val(at);
+
+        at = apr_hash_next(at);
+        if (engine->over) {
+            ch_engine_end(engine);
+        }
+        else {
+            ch_engine_close(engine, 0);
+        }
+    }
+}
+
 void ch_realtime_end(apr_time_t spread)
 {
     apr_time_t until = apr_time_now() + spread + CLOSE_WITHIN;
@@ -410,6 +428,7 @@ void ch_realtime_end(apr_time_t spread)
                || ch_conn_count())) {
         apr_sleep(STEP / 10);
     }
+    ch_hands_in_loop(drop_all, NULL);
     if (leaving.had) {
         fade();
     }
