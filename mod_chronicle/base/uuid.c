@@ -121,3 +121,11 @@ void ch_uuid_text(const unsigned char bytes[16], char out[CH_UUID_LEN + 1])
     }
     *out = '\0';
 }
+
+void ch_uuid_push(apr_array_header_t *texts, const unsigned char bytes[16])
+{
+    char *text = apr_palloc(texts->pool, CH_UUID_LEN + 1);
+
+    ch_uuid_text(bytes, text);
+    APR_ARRAY_PUSH(texts, const char *) = text;
+}

@@ -16,4 +16,7 @@ int ch_uuid_parse(const char *text, size_t len, char *out);
 int ch_uuid_bytes(const char *text, unsigned char out[16]);
 void ch_uuid_text(const unsigned char bytes[16], char out[CH_UUID_LEN + 1]);
 
+/* Adds the text of an id to an array of const char *, in its pool. */
+void ch_uuid_push(apr_array_header_t *texts, const unsigned char bytes[16]);
+
 #endif

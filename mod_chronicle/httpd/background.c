@@ -18,6 +18,7 @@
 #include <mod_watchdog.h>
 
 #include "api/api.h"
+#include "base/heap.h"
 #include "base/seal.h"
 #include "httpd/server.h"
 #include "jobs/job.h"
@@ -354,21 +355,6 @@ apr_status_t ch_background_plan(apr_pool_t *pool, server_rec *main_server)
 
 /* --- child ------------------------------------------------------------ */
 
-/* A pool that only one thread uses, with memory of its own. */
-static apr_pool_t *pool_for_thread(void)
-{
-    apr_allocator_t *allocator;
-    apr_pool_t *pool;
-
-    if (apr_allocator_create(&allocator) != APR_SUCCESS
-        || apr_pool_create_ex(&pool, NULL, NULL, allocator) != APR_SUCCESS) {
-        return NULL;
-    }
-    apr_allocator_max_free_set(allocator, 1024 * 1024);
-    apr_allocator_owner_set(allocator, pool);
-    return pool;
-}
-
 /* Before mod_dbd's pool goes, which takes no connection being out lightly. The
  * watchdog's own thread outlives the pool of the child, but starts nothing any
  * more. */
@@ -398,7 +384,7 @@ void ch_background_begin(apr_pool_t *pchild)
     int i;
 
     for (i = 0; i < role_count; i++) {
-        roles[i].pool = pool_for_thread();
+        roles[i].pool = ch_heap_pool();
     }
     apr_pool_pre_cleanup_register(pchild, NULL, end_roles);
 }

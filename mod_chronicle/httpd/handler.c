@@ -142,8 +142,7 @@ static void tell_sync(ch_req_t *rq)
                            .user = rq->who ? rq->who->user_id : NULL };
     ch_record_t record;
 
-    if (pub.user && rq->route->feature == CH_FEATURE_NOTES
-        && rq->route->method != CH_GET && !(rq->route->flags & CH_READS)) {
+    if (pub.user && ch_route_writes_notes(rq->route)) {
         ch_record_of(rq->pool, rq->conf, &pub, &record);
         ch_record_send(rq->pool, rq->conf, &record);
     }

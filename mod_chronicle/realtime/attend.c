@@ -13,19 +13,6 @@
 
 #define BATCH 500
 
-static apr_array_header_t *texts(apr_pool_t *pool)
-{
-    return apr_array_make(pool, 8, sizeof(const char *));
-}
-
-static void push_id(apr_array_header_t *ids, const unsigned char id[16])
-{
-    char *text = apr_palloc(ids->pool, CH_UUID_LEN + 1);
-
-    ch_uuid_text(id, text);
-    APR_ARRAY_PUSH(ids, const char *) = text;
-}
-
 static void nothing_more(ch_task_t *task)
 {
 }
@@ -58,7 +45,7 @@ static presence_task_t *presence_task(const ch_conf_t *conf, presence_t *what)
     presence_task_t *t = ch_hands_task(sizeof(*t), conf);
 
     t->what = what;
-    t->users = texts(t->task.pool);
+    t->users = apr_array_make(t->task.pool, 8, sizeof(char *));
     t->task.work = set_presence;
     t->task.done = nothing_more;
     return t;
@@ -77,12 +64,12 @@ static void went(ch_task_t *task)
     user = ch_hub_user(task->conf->site, id);
     if (user && user->socks) {
         back = presence_task(task->conf, ch_presence_up);
-        push_id(back->users, id);
+        ch_uuid_push(back->users, id);
         ch_hands_give(&back->task);
     }
 }
 
-void ch_tend_gone(const ch_conf_t *conf, const char *user)
+void ch_attend_gone(const ch_conf_t *conf, const char *user)
 {
     presence_task_t *t = presence_task(conf, ch_presence_down);
 
@@ -130,7 +117,7 @@ static void tell_user(ch_user_t *user, void *ctx)
     if (!batch->task) {
         batch->task = presence_task(batch->conf, ch_presence_up);
     }
-    push_id(batch->task->users, user->key);
+    ch_uuid_push(batch->task->users, user->key);
     if (batch->task->users->nelts >= BATCH) {
         ch_hands_give(&batch->task->task);
         batch->task = NULL;
@@ -178,14 +165,14 @@ static void on_time(ch_timer_t *unused)
                       ch_loop_now(ch_core.loop) + CH_PRESENCE_BEAT);
 }
 
-void ch_tend_begin(void)
+void ch_attend_begin(void)
 {
     timer.due = on_time;
     ch_loop_timer_set(ch_core.loop, &timer,
                       apr_time_now() + CH_PRESENCE_BEAT);
 }
 
-void ch_tend_end(void)
+void ch_attend_end(void)
 {
     ch_loop_timer_clear(&timer);
 }

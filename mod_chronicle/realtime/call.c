@@ -42,13 +42,8 @@ static apr_uint64_t last_id;
 
 void ch_call_open(void)
 {
-    apr_allocator_t *allocator;
-    apr_pool_t *pool; /* of nobody else: what is in it is under the lock */
-
-    apr_allocator_create(&allocator);
-    apr_pool_create_ex(&pool, NULL, NULL, allocator);
-    apr_allocator_owner_set(allocator, pool);
-    calls = apr_hash_make(pool);
+    /* of nobody else: what is in it is under the lock */
+    calls = apr_hash_make(ch_heap_pool());
     ch_seal_random(&last_id, sizeof(last_id));
 }
 

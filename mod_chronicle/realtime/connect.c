@@ -177,23 +177,6 @@ static void say_ready(const task_t *t, ch_sock_t *sock)
     ch_socket_emit(sock, "ready", ch_buf_cstr(json));
 }
 
-void ch_hub_take_members(ch_user_t *user, const ch_rows_t *rows, int row)
-{
-    ch_membership_t as = {
-        .mark = ch_rows_int(rows, row, "last_read_seq"),
-        .number = ch_rows_int(rows, row, "event_seq"),
-        .seq = ch_rows_int(rows, row, "last_seq"),
-    };
-    ch_room_t *room;
-
-    ch_uuid_bytes(ch_rows_text(rows, row, "room_id"), as.room);
-    ch_hub_member(user, &as);
-    room = ch_hub_room(user->conf->site, as.room);
-    if (room) {
-        ch_hub_tidy(room); /* it may have ended with what came early */
-    }
-}
-
 static void let_in(const task_t *t, ch_engine_t *engine)
 {
     ch_sock_t *sock = ch_heap_take(sizeof(*sock));
@@ -212,7 +195,7 @@ static void let_in(const task_t *t, ch_engine_t *engine)
     apr_hash_set(ch_core.socks, &sock->id, sizeof(sock->id), sock);
     user = ch_hub_enter(sock, id);
     for (i = 0; i < ch_rows_count(t->members); i++) {
-        ch_hub_take_members(user, t->members, i);
+        ch_tend_member(user, t->members, i);
     }
     ch_engine_due(engine, CH_DUE_CONNECT, 0);
     ch_engine_due(engine, CH_DUE_TOKEN, apr_time_from_sec(t->expires));
@@ -226,7 +209,7 @@ static void done(ch_task_t *task)
 
     if (!engine || engine->over) { /* one that polled is kept for a while */
         if (t->who && !t->err) {
-            ch_tend_gone(task->conf, t->who->user_id);
+            ch_attend_gone(task->conf, t->who->user_id);
         }
         return;
     }

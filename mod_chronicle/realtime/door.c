@@ -95,7 +95,7 @@ static void enter(ch_post_t *post)
         ch_call_hand_over(ticket->call, &ticket->conn);
     }
     else if (ticket->upgrades) {
-        ch_engine_upgrade(
+        ch_poll_upgrade(
             ch_engine_find(ticket->in.sid, strlen(ticket->in.sid)),
             &ticket->conn);
     }

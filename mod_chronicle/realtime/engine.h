@@ -77,10 +77,10 @@ void ch_engine_due(ch_engine_t *engine, ch_due_e what, apr_time_t at);
 
 /* A poll or a post for a session that is here, or the question whether it may
  * be upgraded, or that a poll's client is gone; answered by ch_call_answer. */
-void ch_engine_call(const ch_record_t *call);
+void ch_poll_call(const ch_record_t *call);
 
 /* A websocket for a session that polls. */
-void ch_engine_upgrade(ch_engine_t *engine, const ch_door_conn_t *from);
+void ch_poll_upgrade(ch_engine_t *engine, const ch_door_conn_t *from);
 
 ch_poll_t *ch_poll_make(ch_engine_t *engine);
 void ch_poll_send(ch_poll_t *poll, ch_chunk_t *packet);

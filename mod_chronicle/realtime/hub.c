@@ -228,7 +228,7 @@ static void on_offline(ch_timer_t *timer)
     char id[CH_UUID_LEN + 1];
 
     ch_uuid_text(user->key, id);
-    ch_tend_gone(user->conf, id);
+    ch_attend_gone(user->conf, id);
     forget_user(user);
 }
 

@@ -99,9 +99,6 @@ typedef struct {
 } ch_membership_t;
 
 void ch_hub_member(ch_user_t *user, const ch_membership_t *as);
-
-/* The same from a row of sql_hub_members. connect.c */
-void ch_hub_take_members(ch_user_t *user, const ch_rows_t *rows, int row);
 void ch_hub_no_member(ch_user_t *user, ch_room_t *room);
 
 /* A subscription that holds back what comes; NULL when the socket is gone. */
@@ -160,6 +157,9 @@ void ch_mend_rooms(const ch_conf_t *conf);
 
 /* --- tend.c ------------------------------------------------------------ */
 
+/* A membership, from a row of sql_hub_members. */
+void ch_tend_member(ch_user_t *user, const ch_rows_t *rows, int row);
+
 /* The sessions of this user, or (NULL) of all of a site, are looked at, and
  * with them who is a member of what. */
 void ch_tend_sessions(const ch_conf_t *conf, ch_user_t *user);
@@ -176,10 +176,10 @@ void ch_tend_sync(ch_user_t *user);
 /* --- attend.c ----------------------------------------------------------- */
 
 /* The user has no socket here any more, or never got one. */
-void ch_tend_gone(const ch_conf_t *conf, const char *user);
+void ch_attend_gone(const ch_conf_t *conf, const char *user);
 
 /* Begins and ends what is done every some seconds. */
-void ch_tend_begin(void);
-void ch_tend_end(void);
+void ch_attend_begin(void);
+void ch_attend_end(void);
 
 #endif

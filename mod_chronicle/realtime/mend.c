@@ -231,7 +231,6 @@ static void send_batch(batch_t *batch)
 static void add_room(ch_room_t *room, void *ctx)
 {
     batch_t *batch = ctx;
-    char *id;
 
     if (room->conf->site != batch->conf->site || !room->next) {
         return; /* whoever subscribes will say where it begins */
@@ -243,9 +242,7 @@ static void add_room(ch_room_t *room, void *ctx)
         batch->task->task.work = look_rooms;
         batch->task->task.done = rooms_looked;
     }
-    id = apr_palloc(batch->task->task.pool, CH_UUID_LEN + 1);
-    ch_uuid_text(room->key, id);
-    APR_ARRAY_PUSH(batch->task->ids, const char *) = id;
+    ch_uuid_push(batch->task->ids, room->key);
     if (batch->task->ids->nelts >= BATCH) {
         send_batch(batch);
     }

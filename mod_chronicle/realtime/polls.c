@@ -334,7 +334,7 @@ static void refuse_socket(const ch_door_conn_t *from)
 }
 
 /* A second websocket for a session is closed; so is one that comes again. */
-void ch_engine_upgrade(ch_engine_t *engine, const ch_door_conn_t *from)
+void ch_poll_upgrade(ch_engine_t *engine, const ch_door_conn_t *from)
 {
     static const ch_conn_owner_t owner = { .data = on_data, .lost = on_lost };
     ch_poll_t *poll = engine ? engine->poll : NULL;
@@ -434,7 +434,7 @@ static void client_gone(ch_engine_t *engine, apr_uint64_t id)
     }
 }
 
-void ch_engine_call(const ch_record_t *call)
+void ch_poll_call(const ch_record_t *call)
 {
     ch_engine_t *engine = ch_engine_find(call->name.data, call->name.len);
     ch_caller_t caller = { .id = call->id, .slot = call->slot,

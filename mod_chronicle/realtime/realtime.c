@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 
+#include "base/heap.h"
 #include "base/seal.h"
 #include "base/uuid.h"
 #include "realtime/call.h"
@@ -71,7 +72,7 @@ static void take_socket(const ch_record_t *record, int fd)
 {
     const ch_door_conn_t from = { .fd = fd, .early = record->data };
 
-    ch_engine_upgrade(ch_engine_find(record->name.data, record->name.len),
+    ch_poll_upgrade(ch_engine_find(record->name.data, record->name.len),
                       &from);
 }
 
@@ -91,7 +92,7 @@ static void take(const ch_record_t *record, int fd)
         ch_deliver(record);
         break;
     case CH_RECORD_CALL:
-        ch_engine_call(record);
+        ch_poll_call(record);
         break;
     case CH_RECORD_ANSWER:
         ch_call_answered(record);
@@ -284,7 +285,7 @@ static void begin_leaving(void *ctx)
 
     __atomic_store_n(&ch_core.ending, 1, __ATOMIC_SEQ_CST);
     if (!leaving.until) {
-        ch_tend_end();
+        ch_attend_end();
         leaving.had = ch_conn_count();
     }
     if (!leaving.until || until < leaving.until) {
@@ -322,25 +323,10 @@ static void *APR_THREAD_FUNC run(apr_thread_t *unused, void *data)
     return NULL;
 }
 
-/* A pool that only the loop's thread uses. */
-static apr_pool_t *own_pool(void)
-{
-    apr_allocator_t *allocator;
-    apr_pool_t *pool;
-
-    if (apr_allocator_create(&allocator) != APR_SUCCESS
-        || apr_pool_create_ex(&pool, NULL, NULL, allocator) != APR_SUCCESS) {
-        return NULL;
-    }
-    apr_allocator_max_free_set(allocator, 1024 * 1024);
-    apr_allocator_owner_set(allocator, pool);
-    return pool;
-}
-
 static int open_core(apr_pool_t *pool, const ch_realtime_t *conf)
 {
     ch_core.conf = conf;
-    ch_core.pool = own_pool();
+    ch_core.pool = ch_heap_pool();
     ch_core.loop = ch_core.pool ? ch_loop_make(ch_core.pool) : NULL;
     if (!ch_core.loop) {
         return 0;
@@ -370,7 +356,7 @@ int ch_realtime_begin(apr_pool_t *pool, const ch_realtime_t *conf)
         ch_core.loop = NULL;
         return 0;
     }
-    ch_tend_begin();
+    ch_attend_begin();
     if (apr_thread_create(&thread, NULL, run, NULL, pool) != APR_SUCCESS) {
         ch_core.loop = NULL;
         return 0;

@@ -12,20 +12,24 @@
 
 #define BATCH 500
 
-static apr_array_header_t *texts(apr_pool_t *pool)
-{
-    return apr_array_make(pool, 8, sizeof(const char *));
-}
-
-static void push_id(apr_array_header_t *ids, const unsigned char id[16])
-{
-    char *text = apr_palloc(ids->pool, CH_UUID_LEN + 1);
-
-    ch_uuid_text(id, text);
-    APR_ARRAY_PUSH(ids, const char *) = text;
-}
-
 /* --- sessions and members --------------------------------------------- */
+
+void ch_tend_member(ch_user_t *user, const ch_rows_t *rows, int row)
+{
+    ch_membership_t as = {
+        .mark = ch_rows_int(rows, row, "last_read_seq"),
+        .number = ch_rows_int(rows, row, "event_seq"),
+        .seq = ch_rows_int(rows, row, "last_seq"),
+    };
+    ch_room_t *room;
+
+    ch_uuid_bytes(ch_rows_text(rows, row, "room_id"), as.room);
+    ch_hub_member(user, &as);
+    room = ch_hub_room(user->conf->site, as.room);
+    if (room) {
+        ch_hub_tidy(room); /* it may have ended with what came early */
+    }
+}
 
 typedef struct {
     ch_task_t task;
@@ -155,7 +159,7 @@ static void sessions_looked(ch_task_t *task)
         ch_uuid_bytes(ch_rows_text(t->members, i, "user_id"), id);
         user = ch_hub_user(task->conf->site, id);
         if (user) {
-            ch_hub_take_members(user, t->members, i);
+            ch_tend_member(user, t->members, i);
         }
     }
     for (i = 0; i < t->socks->nelts; i++) {
@@ -190,14 +194,14 @@ static void add_user(ch_user_t *user, void *ctx)
         t->task.work = look_sessions;
         t->task.done = sessions_looked;
         t->socks = apr_array_make(t->task.pool, 8, sizeof(apr_uint64_t));
-        t->sessions = texts(t->task.pool);
-        t->users = texts(t->task.pool);
+        t->sessions = apr_array_make(t->task.pool, 8, sizeof(char *));
+        t->users = apr_array_make(t->task.pool, 8, sizeof(char *));
         batch->task = t;
     }
-    push_id(t->users, user->key);
+    ch_uuid_push(t->users, user->key);
     for (sock = user->socks; sock; sock = sock->next) {
         APR_ARRAY_PUSH(t->socks, apr_uint64_t) = sock->id;
-        push_id(t->sessions, sock->session);
+        ch_uuid_push(t->sessions, sock->session);
     }
     if (t->users->nelts >= BATCH) {
         send_batch(batch);

@@ -180,8 +180,7 @@ static ch_err_t *perform_write(ch_req_t *rq)
     unsigned char user[16];
     ch_err_t *err;
 
-    if (!rq->who || rq->route->feature != CH_FEATURE_NOTES
-        || (rq->route->flags & CH_READS)
+    if (!rq->who || !ch_route_writes_notes(rq->route)
         || !ch_uuid_bytes(rq->who->user_id, user)) {
         return perform(rq);
     }

@@ -299,6 +299,12 @@ int ch_route_needs_verified(const ch_route_t *route)
            && !begins(route->path, API_PREFIX "/user");
 }
 
+int ch_route_writes_notes(const ch_route_t *route)
+{
+    return route->feature == CH_FEATURE_NOTES && route->method != CH_GET
+           && !(route->flags & CH_READS);
+}
+
 int ch_route_updates(const ch_route_t *route)
 {
     return route->method == CH_PUT || route->method == CH_PATCH;

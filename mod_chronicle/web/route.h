@@ -121,6 +121,9 @@ void ch_router_match(const ch_router_t *router, apr_pool_t *pool,
 /* Whether ChronicleRequireVerifiedEmail keeps unverified users out. */
 int ch_route_needs_verified(const ch_route_t *route);
 
+/* Whether it may change a user's notes or folders. */
+int ch_route_writes_notes(const ch_route_t *route);
+
 /* Whether the body is a partial update: nothing in it is required. */
 int ch_route_updates(const ch_route_t *route);
 

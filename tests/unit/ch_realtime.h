@@ -100,13 +100,13 @@ static inline void take_record(const ch_record_t *record, int fd)
         ch_deliver(record);
         break;
     case CH_RECORD_CALL:
-        ch_engine_call(record);
+        ch_poll_call(record);
         break;
     case CH_RECORD_ANSWER:
         ch_call_answered(record);
         break;
     case CH_RECORD_SOCKET:
-        ch_engine_upgrade(
+        ch_poll_upgrade(
             ch_engine_find(record->name.data, record->name.len), &from);
         break;
     default:

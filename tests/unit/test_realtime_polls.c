@@ -267,7 +267,7 @@ static void upgrade(client_t *client, const char *early)
 
     make_ends(client, &from);
     from.early = *early ? frame(early) : bytes_of("");
-    ch_engine_upgrade(ch_engine_find(sid, CH_SID_LEN), &from);
+    ch_poll_upgrade(ch_engine_find(sid, CH_SID_LEN), &from);
 }
 
 /* What waits when it takes over comes over the websocket, in order. */
@@ -346,7 +346,7 @@ START_TEST(more_behind_the_upgrade)
 
         make_ends(&socket_, &from);
         from.early = glue(texts, less);
-        ch_engine_upgrade(engine, &from);
+        ch_poll_upgrade(engine, &from);
     }
     else {
         upgrade(&socket_, "");
