@@ -16,9 +16,9 @@ void *ch_heap_resize(void *memory, size_t size);
 /* NULL is no memory. */
 void ch_heap_give(void *memory);
 
-/* A pool with an allocator of its own, for one thread at a time; it keeps up to
- * a megabyte of what it has freed. The caller destroys it. NULL when there is
- * no memory. */
+/* A pool with an allocator of its own, for one thread at a time; it keeps up
+ * to a megabyte of what it has freed. The caller destroys it. NULL when there
+ * is no memory. */
 apr_pool_t *ch_heap_pool(void);
 
 #endif

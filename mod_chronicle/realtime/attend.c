@@ -138,9 +138,11 @@ static void beaten(ch_task_t *task)
     }
 }
 
-/* While announcements don't come in, everything is looked at instead. */
+/* While announcements don't come in, or could not be followed, everything is
+ * looked at instead. */
 static void on_time(ch_timer_t *unused)
 {
+    int owed = ch_tend_owed();
     int i;
 
     for (i = 0; i < ch_core.conf->conf_count; i++) {
@@ -154,7 +156,7 @@ static void on_time(ch_timer_t *unused)
         t->task.work = beat;
         t->task.done = beaten;
         ch_hands_give(&t->task);
-        if (ch_bus_works(conf->site)) {
+        if (ch_bus_works(conf->site) && !owed) {
             ch_mend_rooms(conf);
         }
         else {

@@ -170,6 +170,9 @@ void ch_tend_members(const ch_room_t *room);
 /* Everything of a site is looked at. */
 void ch_tend_all(int site);
 
+/* Whether a look at sessions failed since the last call. */
+int ch_tend_owed(void);
+
 /* Makes "sync:changed" for the user. */
 void ch_tend_sync(ch_user_t *user);
 

@@ -131,19 +131,6 @@ ch_err_t *ch_presence_beat(ch_req_t *rq, const char *place, int *lost)
     return err;
 }
 
-ch_err_t *ch_presence_end(ch_req_t *rq, const char *place)
-{
-    const sql_presence_lock_place_t lock = { .place = place };
-    const sql_presence_end_t in = { .place = place };
-    ch_rows_t *rows = NULL;
-    ch_err_t *err;
-
-    ch_db_gather(rq->db);
-    err = sql_presence_lock_place(rq->db, &lock);
-    err = err ? err : sql_presence_end(rq->db, &in, &rows);
-    return finish(rq, err, &rows);
-}
-
 ch_err_t *ch_presence_sweep(ch_req_t *rq)
 {
     ch_rows_t *rows = NULL;

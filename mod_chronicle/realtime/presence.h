@@ -9,8 +9,9 @@
 
 #include "web/request.h"
 
-#define CH_PRESENCE_BEAT apr_time_from_sec(10)  /* so often a place beats */
-#define CH_PRESENCE_SILENT apr_time_from_sec(30) /* after this it is none */
+/* So often a place beats. After 20 s without it is late: it doesn't keep those
+ * online who leave elsewhere; after 30 s it is none (presence.sql). */
+#define CH_PRESENCE_BEAT apr_time_from_sec(10)
 
 /* The place of a child: "<server>:<slot>:<life>", in pool. */
 const char *ch_presence_place(apr_pool_t *pool, const char *server, int slot,
@@ -35,11 +36,7 @@ ch_err_t *ch_presence_set(ch_req_t *rq, const char *user, const char *status);
  * there are to be told by ch_presence_up. */
 ch_err_t *ch_presence_beat(ch_req_t *rq, const char *place, int *lost);
 
-/* The place is no more. */
-ch_err_t *ch_presence_end(ch_req_t *rq, const char *place);
-
-/* The same for places that nobody ended: one of the servers that call this
- * finds them. */
+/* Places that are silent end: one of the servers that call this finds them. */
 ch_err_t *ch_presence_sweep(ch_req_t *rq);
 
 #endif

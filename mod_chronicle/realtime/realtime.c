@@ -73,7 +73,7 @@ static void take_socket(const ch_record_t *record, int fd)
     const ch_door_conn_t from = { .fd = fd, .early = record->data };
 
     ch_poll_upgrade(ch_engine_find(record->name.data, record->name.len),
-                      &from);
+                    &from);
 }
 
 static void take(const ch_record_t *record, int fd)

@@ -12,6 +12,8 @@
 
 #define BATCH 500
 
+static int owed; /* a look failed, which is to be made again */
+
 /* --- sessions and members --------------------------------------------- */
 
 void ch_tend_member(ch_user_t *user, const ch_rows_t *rows, int row)
@@ -140,6 +142,7 @@ static void sessions_looked(ch_task_t *task)
     int i;
 
     if (t->err || !t->pairs) {
+        owed = 1;
         return;
     }
     for (i = 0; i < t->users->nelts; i++) {
@@ -240,6 +243,14 @@ void ch_tend_all(int site)
         ch_tend_sessions(conf, NULL);
         ch_mend_rooms(conf);
     }
+}
+
+int ch_tend_owed(void)
+{
+    int was = owed;
+
+    owed = 0;
+    return was;
 }
 
 /* --- sync:changed ----------------------------------------------------- */

@@ -16,7 +16,6 @@
 
 /* Reasons for closing (RFC 6455, 7.4.1). */
 #define CH_WS_NORMAL 1000
-#define CH_WS_GOING_AWAY 1001
 #define CH_WS_PROTOCOL 1002
 #define CH_WS_RESTART 1012
 #define CH_WS_TRY_LATER 1013

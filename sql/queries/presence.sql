@@ -22,12 +22,6 @@ SELECT set_config('synchronous_commit', 'off', true),
 FROM (SELECT DISTINCT abs(hashtext(u::text)) % 256 AS slot
       FROM unnest($1::uuid[]) u ORDER BY 1) s;
 
--- name: presence_lock_place :exec (place text)
--- The locks of all whose sockets a place has.
-SELECT pg_advisory_xact_lock(20007, s.slot)
-FROM (SELECT DISTINCT abs(hashtext(user_id::text)) % 256 AS slot
-      FROM user_presence WHERE place = $1 ORDER BY 1) s;
-
 -- name: presence_lock_silent :exec ()
 -- The locks of all whose places are silent.
 SELECT pg_advisory_xact_lock(20007, s.slot)
@@ -63,25 +57,18 @@ WHERE (SELECT u.place FROM {{live_rows}} AND u.user_id = p.user_id
 
 -- name: presence_down :many (place text, users uuid[])
 -- A place has no sockets of these users any more. Who is nowhere online now is
--- given; what silent places have of him goes too, so that nobody tells again.
+-- given; what places have of him that missed a beat goes too. Such a place has
+-- ended, and who leaves another one shall not stay for it; or it is only slow,
+-- and tells anew who is there.
 WITH gone AS (
     DELETE FROM user_presence d
-    WHERE user_id = ANY ($2) AND (place = $1 OR {{is_silent}})
-    RETURNING user_id, place)
-{{who_went}};
-
--- name: presence_end :many (place text)
--- A place is no more. Who is nowhere online now is given.
-WITH ended AS (DELETE FROM presence_places WHERE place = $1),
-gone AS (
-    DELETE FROM user_presence d
-    WHERE user_id IN (SELECT user_id FROM user_presence WHERE place = $1)
-      AND (place = $1 OR {{is_silent}})
+    WHERE user_id = ANY ($2) AND (place = $1 OR {{is_late}})
     RETURNING user_id, place)
 {{who_went}};
 
 -- name: presence_sweep :many ()
--- The same for all places that are silent, each by one who comes by.
+-- All places that are silent end, each by one who comes by. Who is nowhere
+-- online then is given.
 WITH silent AS (
     SELECT place FROM presence_places
     WHERE beat <= now() - interval '30 seconds'
@@ -106,7 +93,7 @@ WHERE EXISTS (SELECT 1 FROM {{live_rows}} AND u.user_id = p.user_id)
 ORDER BY p.seen_at DESC LIMIT 1;
 
 -- name: presence_beat :one (place text)
--- A place is there. lost: it was not known, or silent, and others may have
+-- A place is there. lost: it was not known, or late, and others may have
 -- dropped what they knew of it.
 WITH beat AS (
     INSERT INTO presence_places (place) VALUES ($1)
@@ -114,7 +101,7 @@ WITH beat AS (
     RETURNING xmax = 0 AS fresh)
 SELECT fresh OR EXISTS (
     SELECT 1 FROM presence_places
-    WHERE place = $1 AND beat <= now() - interval '30 seconds') AS lost
+    WHERE place = $1 AND beat <= now() - interval '20 seconds') AS lost
 FROM beat;
 
 -- fragment: rooms_of_p
@@ -127,10 +114,10 @@ FROM (SELECT DISTINCT user_id FROM gone) p
 WHERE (SELECT u.place FROM {{live_rows}} AND u.user_id = p.user_id
          AND u.place NOT IN (SELECT place FROM gone) LIMIT 1) IS NULL
 
--- fragment: is_silent
+-- fragment: is_late
 NOT EXISTS (
     SELECT 1 FROM presence_places b
-    WHERE b.place = d.place AND b.beat > now() - interval '30 seconds')
+    WHERE b.place = d.place AND b.beat > now() - interval '20 seconds')
 
 -- fragment: live_rows
 user_presence u JOIN presence_places b

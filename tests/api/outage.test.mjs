@@ -7,7 +7,7 @@ import { fails, ok, parallel, times } from './lib/expect.mjs';
 import { PrivateCluster } from './lib/postgres.mjs';
 
 const cluster = new PrivateCluster();
-const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|statement timeout|pool/i;
+const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|statement timeout|pool|CH1131/i;
 
 /** A describe() with a server on the private cluster. */
 function outageSuite(title, options, define) {

@@ -149,7 +149,7 @@ describe('The demo page', { skip: !BROWSER && 'there is no chromium' }, () => {
   it('shows who has left', async () => {
     await bob.context().close();
     for (const page of [alice, other]) {
-      await until(async () => !/Bob/.test(await texts(page, '#online')), 25000, 'Bob is gone');
+      await until(async () => !/Bob/.test(await texts(page, '#online')), 10000, 'Bob is gone');
     }
   });
 

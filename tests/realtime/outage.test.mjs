@@ -78,10 +78,12 @@ describe('The database is restarted', () => {
       assert.equal(error?.code, 'DATABASE_ERROR');
       const refused = new Member(server, { user: users[2] });
       assert.equal((await refused.refusal()).data.code, 'DATABASE_ERROR');
+      cluster.alone('app', [
+        `DELETE FROM sessions WHERE id = '${jwtClaims(ended.token).sid}'`,
+        'DELETE FROM user_presence',
+        'DELETE FROM presence_places',
+      ]);
       await cluster.start();
-      await server.sql('DELETE FROM sessions WHERE id = $1', [jwtClaims(ended.token).sid]);
-      await server.sql('DELETE FROM user_presence');
-      await server.sql('DELETE FROM presence_places');
       await until(async () => (await say()).success, 10000, 'a message is taken');
       await there.heard('message:new', ({ message }) => message.content === mode, 10000);
       await member.heard('session:revoked', undefined, 20000);

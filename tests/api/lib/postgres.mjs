@@ -126,6 +126,11 @@ export class PrivateCluster {
     await gone;
   }
 
+  /** Statements while the cluster is stopped, so that nobody sees what is between them and the start. */
+  alone(database, statements) {
+    this.run('postgres', ['--single', '-j', '-D', this.data, database], statements.map((one) => `${one};\n\n`).join(''));
+  }
+
   async remove() {
     if (this.child.exitCode === null && this.child.signalCode === null) await this.stop('immediate');
     fs.rmSync(this.dir, { recursive: true, force: true });
