@@ -92,13 +92,19 @@ static int collect(apr_pool_t *pool, server_rec *main_server)
 {
     apr_array_header_t *confs =
         apr_array_make(pool, 2, sizeof(const ch_conf_t *));
+    apr_array_header_t *servers =
+        apr_array_make(pool, 2, sizeof(const ch_conf_t *));
     server_rec *server;
 
     room.threads = 0;
     for (server = main_server; server; server = server->next) {
         const ch_conf_t *conf = &ch_config_of(server)->conf;
 
-        if (!conf->enabled || !conf->socketio || conf->site < 0
+        if (!conf->enabled || !conf->socketio) {
+            continue;
+        }
+        APR_ARRAY_PUSH(servers, const ch_conf_t *) = conf;
+        if (conf->site < 0
             || has_site((const ch_conf_t *const *)confs->elts, confs->nelts,
                         conf->site)) {
             continue;
@@ -109,6 +115,8 @@ static int collect(apr_pool_t *pool, server_rec *main_server)
     }
     room.confs = (const ch_conf_t *const *)confs->elts;
     room.conf_count = confs->nelts;
+    room.servers = (const ch_conf_t *const *)servers->elts;
+    room.server_count = servers->nelts;
     if (room.threads > THREADS_MAX) {
         room.threads = THREADS_MAX;
     }
@@ -151,6 +159,8 @@ void ch_live_begin(apr_pool_t *pchild, server_rec *main_server)
     room.is_stopping = is_stopping;
     room.spread = SPREAD_GRACEFUL;
     room.sockets_max = ch_upgrade_sockets_max();
+    ap_mpm_query(AP_MPMQ_IS_ASYNC, &room.detaches);
+    ap_mpm_query(AP_MPMQ_GENERATION, &room.generation);
     if (!ch_realtime_begin(pchild, &room)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server,
                      "CH1125: this process serves no Socket.IO: it has no "

@@ -73,15 +73,15 @@ static void seal_sid(const ch_conf_t *conf, const sid_t *sid,
                  mac);
 }
 
-const char *ch_call_sid(apr_pool_t *pool, const ch_conf_t *conf)
+const char *ch_call_sid(apr_pool_t *pool, const ch_conf_t *conf, int slot)
 {
     unsigned char mac[CH_SHA256_LEN];
-    apr_uint32_t life = ch_wire_life(ch_wire_slot());
-    apr_uint16_t slot = (apr_uint16_t)ch_wire_slot();
+    apr_uint32_t life = ch_wire_life(slot);
+    apr_uint16_t number = (apr_uint16_t)slot;
     sid_t sid;
 
     apr_unescape_hex(sid.server, ch_far_own(), 32, 0, NULL);
-    memcpy(sid.slot, &slot, sizeof(slot));
+    memcpy(sid.slot, &number, sizeof(number));
     memcpy(sid.life, &life, sizeof(life));
     ch_seal_random(sid.random, sizeof(sid.random));
     seal_sid(conf, &sid, mac);

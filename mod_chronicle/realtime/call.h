@@ -32,7 +32,8 @@ void ch_call_open(void);
 /* --- any thread --------------------------------------------------------- */
 
 /* A new sid, which names its owner: this child. In pool. */
-const char *ch_call_sid(apr_pool_t *pool, const ch_conf_t *conf);
+const char *ch_call_sid(apr_pool_t *pool, const ch_conf_t *conf,
+                        int slot);
 
 /* The owner of a sid: 1 and its server ("" = this one) and slot; 0 when the
  * sid is none of ours, or its owner lives no more. */

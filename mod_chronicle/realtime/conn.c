@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/heap.h"
+#include "realtime/wire.h"
 
 #define READ_MAX 262144 /* bytes of one connection in one turn */
 #define PARTS 64        /* chunks of one call */
@@ -49,6 +50,12 @@ struct ch_conn_t {
 };
 
 static int connections; /* atomic */
+
+static void count(int by)
+{
+    __atomic_add_fetch(&connections, by, __ATOMIC_SEQ_CST);
+    ch_wire_hold(ch_wire_slot(), by);
+}
 
 static void schedule(ch_conn_t *conn)
 {
@@ -332,7 +339,7 @@ static void run(ch_post_t *post)
     if (conn->flags & GONE) {
         if (!conn->linger.link) {
             ch_heap_give(conn);
-            __atomic_sub_fetch(&connections, 1, __ATOMIC_SEQ_CST);
+            count(-1);
         }
     }
     else if ((conn->flags & (READ | HELD)) == READ) {
@@ -370,7 +377,7 @@ ch_conn_t *ch_conn_make(ch_loop_t *loop, int fd, const ch_carrier_t *carrier,
     conn->ctx = ctx;
     conn->owner = owner;
     conn->owned = owned;
-    __atomic_add_fetch(&connections, 1, __ATOMIC_SEQ_CST);
+    count(1);
     if (!ch_loop_watch(loop, &conn->watch)) {
         bury(conn);
         return NULL;

@@ -21,6 +21,7 @@
 #define WAITING_MAX 8     /* threads that wait on behalf of HTTP/2 */
 #define STREAMS_MAX 3     /* of one connection, which serves few at a time */
 #define FULL_MS 100
+#define ROOM_LEAST 8      /* in a child that is to take others' connections */
 
 /* What is to happen with a connection that comes. */
 typedef struct {
@@ -29,7 +30,8 @@ typedef struct {
     ch_engine_in_t in;
     ch_door_e kind;
     int upgrades;     /* a session that is there */
-    int slot;         /* whose */
+    int slot;         /* whose child has the session, or is to have it */
+    int holds;        /* a descriptor in another child, which is to come */
     ch_call_t *call;  /* of a poll */
     ch_door_conn_t conn;
 } ticket_t;
@@ -58,6 +60,8 @@ static void say(ch_door_t *out, ch_bytes_t body)
     answer(out, 200, "text/plain; charset=UTF-8", body);
 }
 
+/* Who is told to come later finds the descriptors of others that left, or
+ * another child. */
 static void unavailable(ch_req_t *rq, ch_door_t *out)
 {
     static const char text[] = "{\"message\":\"Too many connections\"}";
@@ -65,6 +69,18 @@ static void unavailable(ch_req_t *rq, ch_door_t *out)
     apr_table_setn(rq->out, "Retry-After", "5");
     answer(out, 503, "application/json",
            (ch_bytes_t){ text, sizeof(text) - 1 });
+}
+
+static int tickets; /* atomic: for descriptors that are still to come */
+
+static int add(int *number, int count)
+{
+    return __atomic_add_fetch(number, count, __ATOMIC_SEQ_CST);
+}
+
+static int is_full(void)
+{
+    return ch_conn_count() + add(&tickets, 0) >= ch_core.conf->sockets_max;
 }
 
 /* --- tickets ---------------------------------------------------------- */
@@ -83,7 +99,15 @@ static ticket_t *make_ticket(ch_req_t *rq, ch_door_e kind, const char *sid)
     ticket->in.client_ip = apr_pstrdup(pool, rq->client_ip);
     ticket->in.cookie =
         apr_pstrdup(pool, ch_req_cookie(rq, CH_SESSION_COOKIE));
+    add(&tickets, 1);
     return ticket;
+}
+
+static void end_ticket(ticket_t *ticket)
+{
+    add(&tickets, -1);
+    ch_wire_hold(ticket->slot, -ticket->holds);
+    apr_pool_destroy(ticket->pool);
 }
 
 /* In the loop. */
@@ -102,28 +126,46 @@ static void enter(ch_post_t *post)
     else {
         ch_engine_open_socket(&ticket->in, &ticket->conn);
     }
-    apr_pool_destroy(ticket->pool);
+    end_ticket(ticket);
 }
 
-/* The session's owner gets the socket itself, or one end of a pair whose other
- * end the loop here connects with it. */
-static void pass_on(ticket_t *ticket)
+static void describe(const ticket_t *ticket, ch_record_t *out)
 {
-    const ch_record_t record = {
-        .kind = CH_RECORD_SOCKET,
-        .site = ticket->in.conf->site,
-        .name = { ticket->in.sid, strlen(ticket->in.sid) },
+    const ch_engine_in_t *in = &ticket->in;
+    ch_buf_t *who = ch_buf_make(ticket->pool, 256, 65536);
+
+    *out = (ch_record_t){
+        .kind = ticket->upgrades ? CH_RECORD_SOCKET : CH_RECORD_COMER,
+        .site = in->conf->site,
+        .what = in->conf->id,
+        .id = (apr_uint64_t)ch_core.conf->generation,
+        .name = { in->sid, strlen(in->sid) },
         .data = ticket->conn.early,
     };
-    ch_bytes_t bytes = ch_record_write(ticket->pool, &record);
+    ch_buf_add(who, in->client_ip, strlen(in->client_ip) + 1);
+    ch_buf_add(who, in->cookie ? in->cookie : "",
+               in->cookie ? strlen(in->cookie) + 1 : 1);
+    out->more = (ch_bytes_t){ who->data, who->len };
+}
+
+/* The child gets the socket itself, or one end of a pair whose other end the
+ * loop here connects with it. */
+static void pass_on(ticket_t *ticket)
+{
+    ch_record_t record;
+    ch_bytes_t bytes;
     int fd = ticket->conn.carrier ? ch_pump_make(&ticket->conn)
                                   : ticket->conn.fd;
 
+    describe(ticket, &record);
+    bytes = ch_record_write(ticket->pool, &record);
     if (fd >= 0) {
-        ch_wire_tell(ticket->slot, bytes.data, bytes.len, fd);
+        if (ch_wire_tell(ticket->slot, bytes.data, bytes.len, fd)) {
+            ticket->holds = 0; /* who takes it knows */
+        }
         close(fd);
     }
-    apr_pool_destroy(ticket->pool);
+    end_ticket(ticket);
 }
 
 void ch_door_take(void *data, const ch_door_conn_t *conn)
@@ -134,7 +176,8 @@ void ch_door_take(void *data, const ch_door_conn_t *conn)
     ticket->conn.head = apr_pstrdup(ticket->pool, conn->head);
     ticket->conn.early.data =
         apr_pmemdup(ticket->pool, conn->early.data, conn->early.len);
-    if (ticket->upgrades && ticket->slot != ch_wire_slot()) {
+    if (ticket->kind == CH_DOOR_WEBSOCKET && ticket->slot != ch_wire_slot()
+        && (ticket->upgrades || !conn->carrier)) {
         pass_on(ticket);
         return;
     }
@@ -149,7 +192,7 @@ void ch_door_leave(void *data)
     if (ticket->call) {
         ch_call_leave(ticket->call);
     }
-    apr_pool_destroy(ticket->pool);
+    end_ticket(ticket);
 }
 
 /* --- polling ---------------------------------------------------------- */
@@ -163,7 +206,7 @@ static void begin_session(ch_req_t *rq, ch_door_t *out)
 {
     ch_engine_in_t in = {
         .conf = rq->conf,
-        .sid = ch_call_sid(rq->pool, rq->conf),
+        .sid = ch_call_sid(rq->pool, rq->conf, ch_wire_slot()),
         .client_ip = rq->client_ip,
         .cookie = ch_req_cookie(rq, CH_SESSION_COOKIE),
     };
@@ -177,11 +220,6 @@ static void begin_session(ch_req_t *rq, ch_door_t *out)
     text = apr_pstrcat(rq->pool, "0",
                        ch_engine_hello(rq->pool, rq->conf, in.sid, 1), NULL);
     say(out, (ch_bytes_t){ text, strlen(text) });
-}
-
-static int add(int *number, int count)
-{
-    return __atomic_add_fetch(number, count, __ATOMIC_SEQ_CST);
 }
 
 /* Asks and waits for the answer. */
@@ -317,11 +355,14 @@ static void take_poll(ch_req_t *rq, const char *sid, int *waiting,
 static void polling(ch_req_t *rq, const char *sid, int *waiting,
                     ch_door_t *out)
 {
-    if (!sid) {
-        begin_session(rq, out);
-    }
-    else if (rq->method == CH_POST) {
+    if (sid && rq->method == CH_POST) {
         post(rq, sid, out);
+    }
+    else if (is_full()) {
+        unavailable(rq, out);
+    }
+    else if (!sid) {
+        begin_session(rq, out);
     }
     else if (rq->method != CH_GET) {
         refuse(out, CH_EIO_BAD_METHOD);
@@ -372,14 +413,38 @@ static ch_eio_fault_e ask_owner(ch_req_t *rq, const char *sid, int *slot)
     return ask(rq, CH_CALL_UPGRADE, sid, (ch_bytes_t){ "", 0 });
 }
 
+/* The child for a new session: this one while it has room, then the one that
+ * has most; -1 = none. What is more than a descriptor can't go elsewhere. */
+static int choose_slot(const ch_req_t *rq)
+{
+    if (!is_full()) {
+        return ch_wire_slot();
+    }
+    return rq->tls || !ch_core.conf->detaches ? -1
+                                              : ch_wire_roomiest(ROOM_LEAST);
+}
+
+static void hand_over(ch_req_t *rq, const char *sid, int slot, ch_door_t *out)
+{
+    ticket_t *ticket = make_ticket(
+        rq, CH_DOOR_WEBSOCKET,
+        sid ? sid : ch_call_sid(rq->pool, rq->conf, slot));
+
+    ticket->upgrades = sid != NULL;
+    ticket->slot = slot;
+    ticket->holds = !sid && slot != ch_wire_slot();
+    ch_wire_hold(slot, ticket->holds);
+    out->kind = CH_DOOR_WEBSOCKET;
+    out->ticket = ticket;
+}
+
 static void websocket(ch_req_t *rq, const char *sid, int can_hand_over,
                       ch_door_t *out)
 {
     const char *version = ch_req_header(rq, "Sec-WebSocket-Version");
     const char *key = ch_req_header(rq, "Sec-WebSocket-Key");
     ch_eio_fault_e fault = CH_EIO_GOOD;
-    ticket_t *ticket;
-    int slot = -1;
+    int slot;
 
     if (!can_hand_over || !is_upgrade(rq)) {
         refuse(out, CH_EIO_BAD_REQUEST);
@@ -397,16 +462,18 @@ static void websocket(ch_req_t *rq, const char *sid, int can_hand_over,
     if (sid) {
         fault = ask_owner(rq, sid, &slot);
     }
+    else {
+        slot = choose_slot(rq);
+    }
     if (fault != CH_EIO_GOOD) {
         refuse(out, fault);
-        return;
     }
-    ticket = make_ticket(rq, CH_DOOR_WEBSOCKET,
-                         sid ? sid : ch_call_sid(rq->pool, rq->conf));
-    ticket->upgrades = sid != NULL;
-    ticket->slot = slot;
-    out->kind = CH_DOOR_WEBSOCKET;
-    out->ticket = ticket;
+    else if (slot < 0 || (is_full() && slot == ch_wire_slot())) {
+        unavailable(rq, out);
+    }
+    else {
+        hand_over(rq, sid, slot, out);
+    }
 }
 
 /* --- requests --------------------------------------------------------- */
@@ -417,8 +484,7 @@ void ch_door_ask(ch_req_t *rq, int *waiting, ch_door_t *out)
     ch_eio_fault_e fault;
 
     memset(out, 0, sizeof(*out));
-    if (!ch_core.loop || __atomic_load_n(&ch_core.ending, __ATOMIC_SEQ_CST)
-        || ch_conn_count() >= ch_core.conf->sockets_max) {
+    if (!ch_core.loop || __atomic_load_n(&ch_core.ending, __ATOMIC_SEQ_CST)) {
         unavailable(rq, out);
         return;
     }

@@ -76,11 +76,49 @@ static void take_socket(const ch_record_t *record, int fd)
                     &from);
 }
 
+static const ch_conf_t *server_of(const ch_record_t *record)
+{
+    int i;
+
+    for (i = 0; i < ch_core.conf->server_count; i++) {
+        if (ch_core.conf->servers[i]->id == record->what
+            && record->id == (apr_uint64_t)ch_core.conf->generation) {
+            return ch_core.conf->servers[i];
+        }
+    }
+    return NULL;
+}
+
+/* A child that is full sent it. Whoever finds other settings here, or nobody
+ * who stays, tries again. */
+static void take_comer(const ch_record_t *record, int fd)
+{
+    int slot = ch_wire_slot();
+    const ch_door_conn_t from = { .fd = fd, .early = record->data };
+    ch_engine_in_t in = { .conf = server_of(record),
+                          .client_ip = record->more.data };
+    char sid[CH_SID_LEN + 1] = "";
+
+    if (!in.conf || record->name.len != CH_SID_LEN
+        || __atomic_load_n(&ch_core.ending, __ATOMIC_SEQ_CST)) {
+        close(fd);
+        ch_wire_hold(slot, -1);
+        return;
+    }
+    memcpy(sid, record->name.data, CH_SID_LEN);
+    in.sid = sid;
+    in.cookie = in.client_ip + strlen(in.client_ip) + 1;
+    in.cookie = *in.cookie ? in.cookie : NULL;
+    ch_engine_open_socket(&in, &from);
+    ch_wire_hold(slot, -1); /* it was on its way */
+}
+
 static void take(const ch_record_t *record, int fd)
 {
-    if (record->kind == CH_RECORD_SOCKET) {
+    if (record->kind == CH_RECORD_SOCKET || record->kind == CH_RECORD_COMER) {
         if (fd >= 0) {
-            take_socket(record, fd);
+            (record->kind == CH_RECORD_SOCKET ? take_socket
+                                              : take_comer)(record, fd);
         }
         return;
     }
@@ -107,6 +145,7 @@ static void take(const ch_record_t *record, int fd)
         ch_tend_all(record->site);
         break;
     case CH_RECORD_SOCKET:
+    case CH_RECORD_COMER:
         break;
     }
 }
@@ -284,6 +323,7 @@ static void begin_leaving(void *ctx)
     apr_time_t until = ch_loop_now(ch_core.loop) + *(apr_time_t *)ctx;
 
     __atomic_store_n(&ch_core.ending, 1, __ATOMIC_SEQ_CST);
+    ch_wire_limit(0);
     if (!leaving.until) {
         ch_attend_end();
         leaving.had = ch_conn_count();
@@ -341,6 +381,7 @@ static int open_core(apr_pool_t *pool, const ch_realtime_t *conf)
     ch_call_open();
     ch_hub_open();
     goes_on.run = on_more;
+    ch_wire_limit(conf->sockets_max);
     inbox.fd = ch_wire_fd();
     inbox.ready = on_inbox;
     return ch_loop_watch(ch_core.loop, &inbox);

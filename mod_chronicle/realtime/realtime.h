@@ -15,6 +15,9 @@ typedef struct {
 typedef struct {
     const ch_conf_t *const *confs; /* of each database, its first server's */
     int conf_count;
+    const ch_conf_t *const *servers; /* all that have Socket.IO */
+    int server_count;
+    int generation; /* of these settings */
     const ch_events_t *const *events; /* tables of the product */
     int event_count;
     /* {"cursor":…} of "sync:changed" for rq->who, into data. */
@@ -31,6 +34,7 @@ typedef struct {
     apr_time_t spread; /* of ch_realtime_end, begun as soon as that is so */
     int threads; /* that wait for the database */
     int sockets_max; /* descriptors that it may hold */
+    int detaches; /* a connection in the clear is nothing but a descriptor */
 } ch_realtime_t;
 
 /* In a child, before its first request: threads and loop. 0 when the system

@@ -9,6 +9,7 @@ typedef enum {
     CH_RECORD_CALL,    /* a request of a client for the owner of its session */
     CH_RECORD_ANSWER,  /* the answer to a call */
     CH_RECORD_SOCKET,  /* a websocket for a session, with its descriptor */
+    CH_RECORD_COMER,   /* a websocket that begins a session, with the same */
     CH_RECORD_SESSION, /* the session of `user` (its id) has ended */
     CH_RECORD_USER,    /* `user` has changed */
     CH_RECORD_DOUBT    /* announcements may have been missed */
@@ -17,16 +18,18 @@ typedef enum {
 /* One shape for all; who reads it knows which members his kind has. */
 typedef struct {
     ch_record_e kind;
-    int what;        /* ch_pub_e, ch_call_e */
+    int what;        /* ch_pub_e, ch_call_e; of a comer: ch_conf_t's id */
     int site;        /* ch_conf_t's */
     int slot;        /* of the sender of a call */
     int fault;       /* of an answer: ch_eio_fault_e */
-    apr_uint64_t id; /* of a call; the socket that is left out */
+    apr_uint64_t id; /* of a call; the socket that is left out; of a comer:
+                      * the server's generation */
     apr_int64_t number, seq;
     unsigned char room[16], user[16]; /* zero = none */
     ch_bytes_t name; /* of the event; the sid */
     ch_bytes_t data; /* payload, body */
-    ch_bytes_t more; /* rooms, 16 bytes each; the calling server's name */
+    ch_bytes_t more; /* rooms, 16 bytes each; the calling server's name; a
+                      * comer's address and cookie, each with its NUL */
 } ch_record_t;
 
 /* In pool. */

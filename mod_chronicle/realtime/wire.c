@@ -35,6 +35,7 @@ typedef struct {
     apr_uint64_t owner; /* life and pid of who reads it; pid 0 = nobody */
     apr_uint32_t ear;   /* the life that listens */
     apr_int32_t count[CH_WIRE_COUNTS];
+    apr_int32_t most, held; /* descriptors */
 } slot_t;
 
 struct ch_wire_kept_t {
@@ -202,6 +203,7 @@ static int take(int slot)
         return 0;
     }
     memset(room[slot].count, 0, sizeof(room[slot].count));
+    room[slot].most = room[slot].held = 0;
     return 1;
 }
 
@@ -286,6 +288,37 @@ void ch_wire_counts(apr_int64_t out[CH_WIRE_COUNTS])
             out[i] += __atomic_load_n(&room[slot].count[i], __ATOMIC_RELAXED);
         }
     }
+}
+
+void ch_wire_limit(int most)
+{
+    if (ch_wire_slot() >= 0) {
+        __atomic_store_n(&room[own_slot].most, most, __ATOMIC_RELAXED);
+    }
+}
+
+void ch_wire_hold(int slot, int by)
+{
+    if (slot >= 0 && slot < slot_count()) {
+        __atomic_add_fetch(&room[slot].held, by, __ATOMIC_RELAXED);
+    }
+}
+
+int ch_wire_roomiest(int least)
+{
+    int best = -1;
+    int slot;
+
+    for (slot = 0; slot < slot_count(); slot++) {
+        int left = __atomic_load_n(&room[slot].most, __ATOMIC_RELAXED)
+                   - __atomic_load_n(&room[slot].held, __ATOMIC_RELAXED);
+
+        if (left >= least && slot != ch_wire_slot() && ch_wire_lives(slot)) {
+            least = left + 1;
+            best = slot;
+        }
+    }
+    return best;
 }
 
 /* --- reading ---------------------------------------------------------- */

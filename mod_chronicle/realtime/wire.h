@@ -53,6 +53,18 @@ void ch_wire_count(int what, int by);
  * it. From any process. */
 void ch_wire_counts(apr_int64_t out[CH_WIRE_COUNTS]);
 
+/* How many descriptors of clients this child may hold: 0 until it is said, and
+ * for one that takes nobody. */
+void ch_wire_limit(int most);
+
+/* A child holds so many more, or some are on their way to it. From any
+ * thread. */
+void ch_wire_hold(int slot, int by);
+
+/* The other child of this server with the most room for more, -1 = none has
+ * room for `least`. From any thread. */
+int ch_wire_roomiest(int least);
+
 /* The descriptor of the own inbox, to be watched. */
 int ch_wire_fd(void);
 

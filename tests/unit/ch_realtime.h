@@ -325,7 +325,7 @@ static inline void say(client_t *client, const char *text)
 static inline ch_engine_in_t new_session(void)
 {
     return (ch_engine_in_t){ .conf = &conf,
-                             .sid = ch_call_sid(pool, &conf),
+                             .sid = ch_call_sid(pool, &conf, ch_wire_slot()),
                              .client_ip = "192.0.2.1" };
 }
 

@@ -40,8 +40,8 @@ START_TEST(a_sid_names_its_owner)
     int slot = -1;
 
     begin_wire();
-    sid = ch_call_sid(pool, &conf);
-    other = ch_call_sid(pool, &conf);
+    sid = ch_call_sid(pool, &conf, ch_wire_slot());
+    other = ch_call_sid(pool, &conf, ch_wire_slot());
     ck_assert_str_ne(sid, other);
     ck_assert_int_eq(ch_call_owner(&conf, sid, server, &slot), 1);
     ck_assert_str_eq(server, "");
@@ -61,7 +61,7 @@ START_TEST(another_owner)
     int bit, slot;
 
     begin_wire();
-    take_apart(ch_call_sid(pool, &conf), bytes);
+    take_apart(ch_call_sid(pool, &conf, ch_wire_slot()), bytes);
     for (bit = 0; bit < SID_BYTES * 8; bit++) {
         bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
         sid = ch_seal_b64url(pool, bytes, sizeof(bytes));
@@ -81,7 +81,7 @@ START_TEST(a_slot_without_a_life)
     int slot;
 
     begin_wire();
-    take_apart(ch_call_sid(pool, &conf), bytes);
+    take_apart(ch_call_sid(pool, &conf, ch_wire_slot()), bytes);
     memset(bytes + SERVER_LEN + 2, 0, 4);
     for (i = 0; i < CH_COUNT(slots); i++) {
         memcpy(bytes + SERVER_LEN, &slots[i], 2);
@@ -104,11 +104,11 @@ START_TEST(a_dead_life)
     begin_wire();
     apr_pool_create(&life, pool);
     ck_assert_int_eq(ch_wire_claim(life), 1);
-    sid = ch_call_sid(pool, &conf);
+    sid = ch_call_sid(pool, &conf, ch_wire_slot());
     ck_assert_int_eq(ch_call_owner(&conf, sid, server, &slot), 1);
     apr_pool_destroy(life);
     ck_assert_int_eq(ch_wire_claim(pool), 1);
-    again = ch_call_sid(pool, &conf);
+    again = ch_call_sid(pool, &conf, ch_wire_slot());
     ck_assert_int_eq(ch_call_owner(&conf, sid, server, &slot), 0);
     ck_assert_int_eq(ch_call_owner(&conf, again, server, &slot), 1);
 }
@@ -123,7 +123,7 @@ START_TEST(garbage_of_every_length)
     int slot;
 
     begin_wire();
-    sid = ch_call_sid(pool, &conf);
+    sid = ch_call_sid(pool, &conf, ch_wire_slot());
     for (len = 0; len < 200; len++) {
         text = apr_palloc(pool, len + 1);
         for (i = 0; i < len; i++) {
@@ -156,7 +156,7 @@ static void begin(void)
 
     begin_realtime(NULL);
     rq = request();
-    sid = session.sid = ch_call_sid(pool, &conf);
+    sid = session.sid = ch_call_sid(pool, &conf, ch_wire_slot());
     ck_assert_ptr_nonnull(ch_engine_open(&session));
 }
 

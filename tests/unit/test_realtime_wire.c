@@ -331,6 +331,46 @@ START_TEST(counts_of_the_living)
 }
 END_TEST
 
+static void claim_and_hold(void)
+{
+    ck_assert_int_eq(ch_wire_claim(pool), 1);
+    ch_wire_limit(ch_wire_slot() == 0 ? 100 : 80);
+    ch_wire_hold(ch_wire_slot(), 60);
+    __atomic_fetch_add(&panel[0], 1, __ATOMIC_SEQ_CST);
+    pause();
+}
+
+START_TEST(the_one_with_most_room)
+{
+    pid_t pids[2];
+
+    ck_assert_int_eq(ch_wire_roomiest(0), -1); /* before there are any */
+    open_wire(3);
+    make_panel();
+    ck_assert_int_eq(ch_wire_roomiest(0), -1);
+    pids[0] = start_child(claim_and_hold);
+    await_panel(0, 1);
+    pids[1] = start_child(claim_and_hold);
+    await_panel(0, 2);
+    ck_assert_int_eq(ch_wire_roomiest(1), 0);
+    ck_assert_int_eq(ch_wire_roomiest(40), 0);
+    ck_assert_int_eq(ch_wire_roomiest(41), -1);
+    ch_wire_hold(0, 21);
+    ck_assert_int_eq(ch_wire_roomiest(1), 1);
+    ch_wire_hold(0, -21);
+    kill_child(pids[0]);
+    ck_assert_int_eq(ch_wire_roomiest(1), 1);
+    ck_assert_int_eq(ch_wire_roomiest(21), -1);
+    /* oneself is no other one; who came anew has nobody */
+    ck_assert_int_eq(ch_wire_claim(pool), 1);
+    ck_assert_int_eq(ch_wire_slot(), 0);
+    ch_wire_limit(1000);
+    ck_assert_int_eq(ch_wire_roomiest(1), 1);
+    kill_child(pids[1]);
+    ck_assert_int_eq(ch_wire_roomiest(1), -1);
+}
+END_TEST
+
 /* A number that came to be ours: who had it before is dead. */
 START_TEST(the_same_pid)
 {
@@ -530,6 +570,7 @@ CH_SUITE_MAIN("realtime/wire", CH_ONCE(before_open), CH_ONCE(made_once),
               CH_EACH(with_a_descriptor, lengths), CH_ONCE(in_order),
               CH_ONCE(too_many_descriptors), CH_ONCE(lives_count_up),
               CH_ONCE(everybody_has_his_own), CH_ONCE(a_killed_child),
-              CH_ONCE(counts_of_the_living), CH_ONCE(the_same_pid),
+              CH_ONCE(counts_of_the_living), CH_ONCE(the_one_with_most_room),
+              CH_ONCE(the_same_pid),
               CH_ONCE(a_full_inbox), CH_ONCE(a_full_inbox_of_nobody),
               CH_ONCE(a_slow_reader), CH_ONCE(from_many_threads))
