@@ -145,15 +145,18 @@ CREATE TABLE conversation_slugs (
     next integer      NOT NULL -- all below it, from 2 on, are taken
 );
 
--- A free slug for what a title gave. Whoever asks for the same one waits until
--- this transaction ends.
+-- A free slug for what a title gave, which may be a word of the API's paths, or
+-- look like an id: then it gets a number at once. Whoever asks for the same one
+-- waits until this transaction ends.
 CREATE FUNCTION chronicle_free_slug(wanted text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     number integer;
 BEGIN
     PERFORM pg_advisory_xact_lock(20009, hashtext(wanted));
-    IF NOT EXISTS (SELECT 1 FROM conversations WHERE slug = wanted) THEN
+    IF wanted <> ALL ('{featured,categories,search,stats,import,imports}')
+       AND wanted !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+       AND NOT EXISTS (SELECT 1 FROM conversations WHERE slug = wanted) THEN
         RETURN wanted;
     END IF;
     SELECT next INTO number FROM conversation_slugs WHERE base = wanted;
