@@ -12,6 +12,10 @@ chronicle_core_sources = \
 	mod_chronicle/api/auth_mail.c \
 	mod_chronicle/api/auth_tokens.c \
 	mod_chronicle/api/chat_events.c \
+	mod_chronicle/api/conversation_lists.c \
+	mod_chronicle/api/conversation_read.c \
+	mod_chronicle/api/conversation_search.c \
+	mod_chronicle/api/conversations.c \
 	mod_chronicle/api/docs_page.c \
 	mod_chronicle/api/export.c \
 	mod_chronicle/api/export_archive.c \
@@ -182,11 +186,13 @@ chronicle_headers = \
 	mod_chronicle/api/api.h \
 	mod_chronicle/api/auth_mail.h \
 	mod_chronicle/api/chat.h \
+	mod_chronicle/api/conversations.h \
 	mod_chronicle/api/export.h \
 	mod_chronicle/api/files.h \
 	mod_chronicle/api/mail.h \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/root.h \
+	mod_chronicle/api/search.h \
 	mod_chronicle/api/sync.h \
 	mod_chronicle/api/sync_merge.h \
 	mod_chronicle/api/sync_push.h \

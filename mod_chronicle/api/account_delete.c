@@ -141,7 +141,8 @@ static ch_err_t *delete_account(ch_req_t *rq)
 
 static const ch_route_t routes[] = {
     { .method = CH_DELETE, .path = "/api/v1/user/account", .auth = CH_USER,
-      .rate = CH_RATE_AUTH, .ok = 200, .body = &delete_in,
+      .rate = CH_RATE_AUTH, .flags = CH_AUTHORS, .ok = 200,
+      .body = &delete_in,
       .out = &deleted_out,
       CH_ROUTE_CODES(CH_E_INVALID_CREDENTIALS, CH_E_LAST_ADMIN),
       .handler = delete_account, .tag = "User",

@@ -37,6 +37,10 @@ extern const ch_routes_t ch_message_routes;
 extern const ch_routes_t ch_message_search_routes;
 extern const ch_routes_t ch_message_read_routes;
 extern const ch_routes_t ch_reaction_routes;
+extern const ch_routes_t ch_conversation_routes;
+extern const ch_routes_t ch_conversation_read_routes;
+extern const ch_routes_t ch_conversation_list_routes;
+extern const ch_routes_t ch_conversation_search_routes;
 extern const ch_routes_t ch_admin_routes;
 extern const ch_routes_t ch_admin_log_routes;
 

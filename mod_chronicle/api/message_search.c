@@ -3,6 +3,7 @@
 
 #include "api/api.h"
 #include "api/chat.h"
+#include "api/search.h"
 #include "web/reply.h"
 
 typedef struct {
@@ -40,7 +41,7 @@ static ch_err_t *search_messages(ch_req_t *rq)
         .user_id = rq->who->user_id,
         .room_id = query->room_id,
         .admin = CH_CHAT_ADMIN(rq),
-        .q = query->q,
+        .q = ch_search_calmed(rq->pool, query->q),
         .fetch = ch_page_fetch(&query->page),
         .skip = ch_page_offset(&query->page),
     };

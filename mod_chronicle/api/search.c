@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/notes.h"
+#include "api/search.h"
 #include "base/jsonw.h"
 #include "base/text.h"
 #include "store/sql_gen.h"
@@ -70,7 +71,7 @@ static const ch_field_t highlight_rows[] = {
       .flags = CH_NULLABLE, .doc = "HTML: three fragments at most" },
 };
 
-static const ch_fields_t highlights = {
+const ch_fields_t ch_search_highlights = {
     .name = "Highlights", .rows = highlight_rows,
     .count = (int)CH_COUNT(highlight_rows),
 };
@@ -81,7 +82,7 @@ static const ch_field_t found_rows[] = {
     CH_NOTE_HEAD,
     CH_NOTE_TAIL,
     { .name = "rank", .type = CH_T_NUMBER, .doc = "Higher is better" },
-    { .name = "highlights", .type = CH_T_NEST, .nested = &highlights,
+    { .name = "highlights", .type = CH_T_NEST, .nested = &ch_search_highlights,
       .column = "rank", .doc = "Where the words were found" },
 };
 
@@ -254,7 +255,7 @@ static ch_err_t *fetch_unspaced(ch_req_t *rq, ch_rows_t **rows)
 /* PostgreSQL keeps count of the signs before a word, and refuses a query in
  * which thirty of them stand in a row: of several minuses before a word one is
  * left. What stands between them may be all that it skips there. */
-static const char *calmed(apr_pool_t *pool, const char *text)
+const char *ch_search_calmed(apr_pool_t *pool, const char *text)
 {
     char *out = apr_pstrdup(pool, text);
     size_t len = strlen(out);
@@ -281,7 +282,7 @@ static ch_err_t *fetch_words(ch_req_t *rq, ch_rows_t **rows)
     const search_query_t *query = rq->query;
     const sql_search_page_t in = {
         .user_id = rq->who->user_id,
-        .q = calmed(rq->pool, query->q),
+        .q = ch_search_calmed(rq->pool, query->q),
         PAGE_AND_FILTERS(rq, query),
     };
 

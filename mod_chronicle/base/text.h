@@ -57,6 +57,12 @@ int ch_text_has_word(const char *text, const char *word);
  * control characters, valid UTF-8. */
 int ch_text_is_email(const char *text, size_t len);
 
+/* A name for addresses, of valid UTF-8: NFKD without combining marks, ASCII
+ * letters and digits in lower case, one "-" for every other run, none at the
+ * ends; at most max characters; `none` when nothing is left. In pool. */
+const char *ch_text_slug(apr_pool_t *pool, const char *text, size_t max,
+                         const char *none);
+
 /* Lower case by Unicode simple case mapping (utf8proc), copied into pool. */
 char *ch_text_lower(apr_pool_t *pool, const char *text, size_t len);
 

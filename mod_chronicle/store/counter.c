@@ -39,6 +39,7 @@ const char *const ch_upstream_statuses[CH_UPSTREAM_STATUS__COUNT] = {
 const char *const ch_cache_names[CH_CACHE__COUNT] = {
     [CH_CACHE_NONE] = "none",
     [CH_CACHE_NOTES] = "notes",
+    [CH_CACHE_PUBLIC] = "conversations",
 };
 
 const apr_time_t ch_counter_bounds[CH_COUNTER_BUCKETS - 1] = {

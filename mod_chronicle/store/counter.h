@@ -43,7 +43,8 @@ typedef enum {
 /* Caches of answers (API.md 1.7). */
 typedef enum {
     CH_CACHE_NONE,
-    CH_CACHE_NOTES,
+    CH_CACHE_NOTES,  /* of a user */
+    CH_CACHE_PUBLIC, /* of conversations, for nobody in particular */
     CH_CACHE__COUNT
 } ch_cache_e;
 

@@ -24,6 +24,8 @@
 #define VERSION_SECONDS "86400"
 #define VERSION_BYTES 16 /* random, as hex in Redis */
 
+const unsigned char ch_kept_public[16] = "public answers.";
+
 /* --- versions in Redis ------------------------------------------------ */
 
 static const char *key_of(apr_pool_t *pool, const char *prefix,

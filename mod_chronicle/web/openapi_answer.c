@@ -357,6 +357,18 @@ static void write_refusals(ch_openapi_t *doc, const ch_operation_t *op)
     }
 }
 
+static int gives_parts(const ch_route_t *route)
+{
+    int i;
+
+    for (i = 0; i < route->code_count; i++) {
+        if (route->codes[i] == CH_E_RANGE_NOT_SATISFIABLE) {
+            return (route->flags & CH_FILE) != 0;
+        }
+    }
+    return 0;
+}
+
 void ch_answer_write(ch_openapi_t *doc, const ch_operation_t *op)
 {
     ch_member(doc->buf, "responses");
@@ -365,7 +377,7 @@ void ch_answer_write(ch_openapi_t *doc, const ch_operation_t *op)
     if (op->route->flags & CH_AGAIN) {
         write_again(doc, op);
     }
-    if (op->route->flags & CH_FILE) {
+    if (gives_parts(op->route)) {
         write_partial(doc, op);
     }
     if (ch_operation_takes_if_none_match(op)) {

@@ -94,7 +94,33 @@ static ch_err_t *perform(ch_req_t *rq)
 /* --- answers that are kept -------------------------------------------- */
 
 #define KEEP_MAX 262144 /* bytes of an answer */
-#define KEEP_SECONDS 300
+
+/* For whom answers are kept, and how long. */
+static const struct {
+    int is_public; /* for callers without an account, all the same; else for
+                    * each user his own */
+    int seconds;
+    const char *cache_control; /* NULL = as the handler has it */
+} rules[CH_CACHE__COUNT] = {
+    [CH_CACHE_NOTES] = { .seconds = 300 },
+    [CH_CACHE_PUBLIC] = { .is_public = 1, .seconds = 60,
+                          .cache_control = "public, no-cache" },
+};
+
+static int is_kept(const ch_req_t *rq)
+{
+    return rq->route->cache && rules[rq->route->cache].is_public == !rq->who;
+}
+
+/* Whose version an answer goes with; 0 when that is nobody's. */
+static int reader_of(const ch_req_t *rq, unsigned char reader[16])
+{
+    if (rules[rq->route->cache].is_public) {
+        memcpy(reader, ch_kept_public, 16);
+        return 1;
+    }
+    return ch_uuid_bytes(rq->who->user_id, reader);
+}
 
 /* The key of this answer as things are now; 0 when nobody can tell whether
  * it is fresh. Cursors in the answer are sealed with the host's key, so hosts
@@ -106,8 +132,7 @@ static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
     ch_buf_t *text;
     int i;
 
-    if (!ch_uuid_bytes(rq->who->user_id, user)
-        || !ch_kept_version(home, user, version)) {
+    if (!reader_of(rq, user) || !ch_kept_version(home, user, version)) {
         return 0;
     }
     text = ch_buf_make(rq->pool, 256, CH_BODY_MAX);
@@ -138,7 +163,7 @@ static void keep(const ch_req_t *rq, const ch_kept_home_t *home,
         kept.body = (ch_bytes_t){ body->data, body->len };
     }
     if (kept.head.len || kept.body.len) {
-        ch_kept_put(home, key, &kept, KEEP_SECONDS);
+        ch_kept_put(home, key, &kept, rules[rq->route->cache].seconds);
     }
 }
 
@@ -148,6 +173,15 @@ static ch_kept_home_t home_of(const ch_req_t *rq)
                              .db = rq->db,
                              .redis = rq->conf->redis,
                              .site = rq->conf->site };
+}
+
+static void mark_public(ch_req_t *rq)
+{
+    const char *how = rules[rq->route->cache].cache_control;
+
+    if (how) {
+        rq->reply.cache_control = how;
+    }
 }
 
 static ch_err_t *answer(ch_req_t *rq)
@@ -162,6 +196,10 @@ static ch_err_t *answer(ch_req_t *rq)
         && ch_reply_kept(rq, kept.head.data, kept.body)) {
         ch_counter_cache(rq->route->cache, 1);
         apr_table_setn(rq->out, "X-Cache", "HIT");
+        mark_public(rq);
+        if (rq->route->kept) {
+            rq->route->kept(rq);
+        }
         return NULL;
     }
     ch_counter_cache(rq->route->cache, 0);
@@ -170,31 +208,43 @@ static ch_err_t *answer(ch_req_t *rq)
     if (!err && can_keep) {
         keep(rq, &home, key);
     }
+    if (!err) {
+        mark_public(rq);
+    }
     return err;
 }
 
-/* Whatever is written in the area of notes may show in a user's lists. */
+/* Whatever is written may show in a user's lists, or in everybody's. */
 static ch_err_t *perform_write(ch_req_t *rq)
 {
     const ch_kept_home_t home = home_of(rq);
+    int is_public = ch_route_writes_public(rq->route);
     unsigned char user[16];
+    int is_own = rq->who && ch_route_writes_notes(rq->route)
+                 && ch_uuid_bytes(rq->who->user_id, user);
     ch_err_t *err;
 
-    if (!rq->who || !ch_route_writes_notes(rq->route)
-        || !ch_uuid_bytes(rq->who->user_id, user)) {
-        return perform(rq);
+    if (is_own) {
+        ch_kept_begin(&home, user);
     }
-    ch_kept_begin(&home, user);
+    if (is_public) {
+        ch_kept_begin(&home, ch_kept_public);
+    }
     err = perform(rq);
-    ch_kept_end(&home, user);
+    if (is_public) {
+        ch_kept_end(&home, ch_kept_public);
+    }
+    if (is_own) {
+        ch_kept_end(&home, user);
+    }
     return err;
 }
 
 ch_err_t *ch_handler_stage(ch_req_t *rq)
 {
     ch_err_t *err = rq->route->method != CH_GET ? perform_write(rq)
-                    : rq->route->cache && rq->who ? answer(rq)
-                                                  : perform(rq);
+                    : is_kept(rq) ? answer(rq)
+                                  : perform(rq);
 
     if (err) {
         return err;

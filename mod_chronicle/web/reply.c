@@ -91,8 +91,8 @@ static void write_value(ch_buf_t *buf, const ch_field_t *field,
 
 /* Columns are looked for where the last one was found, so that a statement
  * that selects in the table's order costs one comparison per field. */
-static int write_object(ch_buf_t *buf, const ch_fields_t *out,
-                        const ch_rows_t *rows, int row, int column)
+static int write_members(ch_buf_t *buf, const ch_fields_t *out,
+                         const ch_rows_t *rows, int row, int column)
 {
     char comma = '{';
     int i;
@@ -116,21 +116,28 @@ static int write_object(ch_buf_t *buf, const ch_fields_t *out,
             CH_BUF_LIT(buf, "null");
         }
         else if (field->type == CH_T_NEST) {
-            found = write_object(buf, field->nested, rows, row, found) - 1;
+            found = write_members(buf, field->nested, rows, row, found) - 1;
+            ch_buf_putc(buf, '}');
         }
         else {
             write_value(buf, field, cell, len);
         }
         column = found + 1;
     }
-    ch_buf_putc(buf, '}');
     return column;
+}
+
+void ch_reply_write_members(ch_buf_t *buf, const ch_fields_t *out,
+                            const ch_rows_t *rows, int row)
+{
+    write_members(buf, out, rows, row, 0);
 }
 
 void ch_reply_write_row(ch_buf_t *buf, const ch_fields_t *out,
                         const ch_rows_t *rows, int row)
 {
-    write_object(buf, out, rows, row, 0);
+    write_members(buf, out, rows, row, 0);
+    ch_buf_putc(buf, '}');
 }
 
 /* --- conditional requests --------------------------------------------- */
@@ -209,7 +216,7 @@ static int has_already(ch_req_t *rq, const char *etag)
     return 1;
 }
 
-static int is_not_modified(ch_req_t *rq, const ch_rows_t *rows)
+int ch_reply_not_modified(ch_req_t *rq, const ch_rows_t *rows)
 {
     const char *version;
 
@@ -240,7 +247,7 @@ ch_err_t *ch_reply_row_as(ch_req_t *rq, const ch_fields_t *out,
 {
     size_t size;
 
-    if (is_not_modified(rq, rows)) {
+    if (ch_reply_not_modified(rq, rows)) {
         return NULL;
     }
     size = ch_rows_size(rows);

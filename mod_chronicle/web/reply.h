@@ -18,6 +18,10 @@ ch_err_t *ch_reply_row(ch_req_t *rq, const ch_rows_t *rows,
 ch_err_t *ch_reply_row_as(ch_req_t *rq, const ch_fields_t *out,
                           const ch_rows_t *rows, const char *message);
 
+/* For an answer that is written by ch_reply_begin: sets the ETag as
+ * ch_reply_row does; 1 when the client has it already and 304 is set. */
+int ch_reply_not_modified(ch_req_t *rq, const ch_rows_t *rows);
+
 /* An answer that was kept: its ETag ("" = none) and body, which may be "" when
  * only the ETag is known. 0 when that is not enough and nothing is set. */
 int ch_reply_kept(ch_req_t *rq, const char *etag, ch_bytes_t body);
@@ -41,6 +45,10 @@ ch_err_t *ch_reply_spill(ch_req_t *rq);
 /* One row as a JSON object into buf, by table. */
 void ch_reply_write_row(ch_buf_t *buf, const ch_fields_t *out,
                         const ch_rows_t *rows, int row);
+
+/* The same without the brace at its end: more members may follow. */
+void ch_reply_write_members(ch_buf_t *buf, const ch_fields_t *out,
+                            const ch_rows_t *rows, int row);
 
 /* How a list is cut. Fill rows from a statement that was asked for
  * ch_page_fetch() rows. */

@@ -299,10 +299,21 @@ int ch_route_needs_verified(const ch_route_t *route)
            && !begins(route->path, API_PREFIX "/user");
 }
 
+static int writes(const ch_route_t *route, ch_feature_e feature)
+{
+    return route->feature == feature && route->method != CH_GET
+           && !(route->flags & CH_READS);
+}
+
 int ch_route_writes_notes(const ch_route_t *route)
 {
-    return route->feature == CH_FEATURE_NOTES && route->method != CH_GET
-           && !(route->flags & CH_READS);
+    return writes(route, CH_FEATURE_NOTES);
+}
+
+int ch_route_writes_public(const ch_route_t *route)
+{
+    return writes(route, CH_FEATURE_CONVERSATIONS)
+           || (route->flags & CH_AUTHORS);
 }
 
 int ch_route_updates(const ch_route_t *route)

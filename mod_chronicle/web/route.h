@@ -43,8 +43,10 @@ extern const char *const ch_auth_names[CH_ADMIN + 1];
 #define CH_AGAIN 0x1000 /* of 201: 200 when it was there already */
 #define CH_OLD_PATH 0x2000 /* an alias whose fields stand elsewhere: the
                             * handler names the canonical path */
-#define CH_FILE 0x400      /* a download: bytes of `media`, not enveloped, and
-                            * parts of them (206) */
+#define CH_AUTHORS 0x4000 /* changes what anybody may see of a user */
+#define CH_FILE 0x400      /* a download: bytes of `media`, not enveloped; and
+                            * parts of them (206) where RANGE_NOT_SATISFIABLE
+                            * is among its codes */
 
 typedef ch_err_t *ch_handler_t(ch_req_t *rq);
 
@@ -66,6 +68,8 @@ struct ch_route_t {
     const char *media; /* of the answer, NULL = application/json; of CH_FILE
                         * two may be named, with a blank between them */
     ch_handler_t *handler;
+    void (*kept)(ch_req_t *rq); /* called when a kept answer is given in the
+                                 * handler's place; NULL = nothing */
     const char *tag;
     const char *summary;
     const char *doc; /* more than a line, may be NULL */
@@ -121,8 +125,10 @@ void ch_router_match(const ch_router_t *router, apr_pool_t *pool,
 /* Whether ChronicleRequireVerifiedEmail keeps unverified users out. */
 int ch_route_needs_verified(const ch_route_t *route);
 
-/* Whether it may change a user's notes or folders. */
+/* Whether it may change a user's notes or folders; or what anybody reads
+ * without an account. */
 int ch_route_writes_notes(const ch_route_t *route);
+int ch_route_writes_public(const ch_route_t *route);
 
 /* Whether the body is a partial update: nothing in it is required. */
 int ch_route_updates(const ch_route_t *route);

@@ -48,6 +48,7 @@ const VERSIONED = new Set([
   '/api/v1/notes/{id}',
   '/api/v1/admin/users/{id}',
   '/api/v1/chat/rooms/{id}',
+  '/api/v1/conversations/{id}',
 ]);
 const ROOT_DOCUMENTS = /^\/(api\/v1\/|api\/)?(health|metrics|api-docs|docs|openapi\.json)(\/|$)/;
 
@@ -167,6 +168,10 @@ export class Contract {
     const operation = template && this.operation(req.method, template);
     if (operation) this.note(operation.name.toUpperCase(), template);
     this.checkHeaders(req, res, pathname, template, where);
+    if (this.isMade(template, res)) {
+      assert.match(res.headers['content-disposition'] ?? '(absent)', /^attachment; filename="[a-z0-9-]+\.(md|json)"$/, where);
+      return;
+    }
     if (this.isFile(template, res)) {
       assert.equal(res.headers['accept-ranges'], 'bytes', where);
       assert.equal(res.headers['content-encoding'], undefined, where);
@@ -207,6 +212,11 @@ export class Contract {
     return /\/download$/.test(template ?? '') && [200, 206].includes(res.status);
   }
 
+  /** Files that are made when they are asked for. */
+  isMade(template, res) {
+    return /\/conversations\/\{id\}\/export$/.test(template ?? '') && res.status === 200;
+  }
+
   checkHeaders(req, res, pathname, template, where) {
     for (const [name, pattern] of Object.entries(FIXED_HEADERS)) {
       assert.match(res.headers[name] ?? '(absent)', pattern, `${where}: header ${name}`);
@@ -217,7 +227,10 @@ export class Contract {
     assert.equal(res.headers['content-security-policy'], page ? DOCS_CSP : CSP, `${where}: CSP`);
     const conditional =
       VERSIONED.has(template) && ['GET', 'HEAD'].includes(req.method) && [200, 304].includes(res.status);
+    /* What everybody is told alike. */
+    const shared = /\/conversations(?!\/search)(\/[^/]+)?$/.test(template ?? '') && 'x-cache' in res.headers && res.status < 400;
     const caching =
+      (shared && 'public, no-cache') ||
       (conditional && 'private, no-cache') ||
       (this.isFile(template, res) && 'private, max-age=3600') ||
       (isDocument && ['GET', 'HEAD'].includes(req.method) && 'public, max-age=3600') ||
