@@ -43,6 +43,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/sync_merge.c \
 	mod_chronicle/api/sync_push.c \
 	mod_chronicle/api/sync_resolve.c \
+	mod_chronicle/api/transcript.c \
 	mod_chronicle/api/upkeep.c \
 	mod_chronicle/api/user.c \
 	mod_chronicle/auth/basic.c \
@@ -62,6 +63,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/charref.c \
 	mod_chronicle/base/clock.c \
 	mod_chronicle/base/err.c \
+	mod_chronicle/base/fold.c \
 	mod_chronicle/base/heap.c \
 	mod_chronicle/base/html.c \
 	mod_chronicle/base/idna.c \
@@ -196,6 +198,7 @@ chronicle_headers = \
 	mod_chronicle/api/sync.h \
 	mod_chronicle/api/sync_merge.h \
 	mod_chronicle/api/sync_push.h \
+	mod_chronicle/api/transcript.h \
 	mod_chronicle/api/upkeep.h \
 	mod_chronicle/auth/auth.h \
 	mod_chronicle/auth/email.h \

@@ -74,7 +74,7 @@ static ch_err_t *lock(ch_req_t *rq, const char *hash)
 }
 
 /* As many rows as there are choices of `what` in the statement. */
-#define WHATS 6
+#define WHATS 7
 
 static ch_err_t *delete_all(ch_req_t *rq)
 {

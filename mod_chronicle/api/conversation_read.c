@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "api/conversations.h"
+#include "api/transcript.h"
 #include "base/jsonw.h"
 #include "base/page.h"
 #include "base/seal.h"
@@ -312,62 +313,15 @@ static ch_err_t *write_json(ch_req_t *rq, const ch_rows_t *rows,
     return err;
 }
 
-static void write_tags(ch_req_t *rq, const ch_rows_t *rows, ch_buf_t *buf)
-{
-    const char *text = ch_rows_text(rows, 0, "tags");
-    ch_buf_t *json = ch_buf_make(rq->pool, 2 * strlen(text) + 64, CH_BODY_MAX);
-    const ch_json_t *tags;
-    size_t i, len;
-
-    ch_jsonw_pg_array(json, text, strlen(text));
-    if (ch_json_parse(rq->pool, ch_buf_cstr(json), json->len, 2, &tags)) {
-        return;
-    }
-    for (i = 0; i < ch_json_size(tags); i++) {
-        ch_buf_puts(buf, i ? ", " : "- Tags: ");
-        ch_buf_puts(buf, ch_json_string(ch_json_at(tags, i), &len));
-    }
-    if (i) {
-        ch_buf_putc(buf, '\n');
-    }
-}
-
-static void write_head(ch_req_t *rq, const ch_rows_t *rows, ch_buf_t *buf)
-{
-    const char *description = ch_rows_text(rows, 0, "description");
-    const char *model = ch_rows_text(rows, 0, "model");
-    const char *created = ch_rows_text(rows, 0, "created_at");
-    ch_buf_t *time = ch_buf_make(rq->pool, 64, 64);
-
-    ch_buf_printf(buf, "# %s\n\n", ch_rows_text(rows, 0, "title"));
-    if (description && *description) {
-        ch_buf_puts(buf, description);
-        CH_BUF_LIT(buf, "\n\n");
-    }
-    ch_buf_printf(buf, "- Category: %s\n", ch_rows_text(rows, 0, "category"));
-    write_tags(rq, rows, buf);
-    if (model) {
-        ch_buf_printf(buf, "- Model: %s\n", model);
-    }
-    ch_jsonw_pg_time(time, created, strlen(created));
-    CH_BUF_LIT(buf, "- Created: ");
-    ch_buf_add(buf, time->data + 1, time->len - 2); /* without quotes */
-    ch_buf_putc(buf, '\n');
-}
-
 static ch_err_t *write_markdown(ch_req_t *rq, const ch_rows_t *rows,
                                 ch_buf_t *buf)
 {
     ch_err_t *err = NULL;
     int i;
 
-    write_head(rq, rows, buf);
+    ch_transcript_head(buf, rows, 0);
     for (i = 0; i < ch_rows_count(rows) && !err; i++) {
-        const char *role = ch_rows_text(rows, i, "role");
-
-        ch_buf_printf(buf, "\n## %c%s\n\n", *role - 'a' + 'A', role + 1);
-        ch_buf_puts(buf, ch_rows_text(rows, i, "content"));
-        ch_buf_putc(buf, '\n');
+        ch_transcript_message(buf, rows, i);
         err = ch_reply_spill(rq);
     }
     return err;

@@ -85,7 +85,7 @@ static const ch_route_t routes[] = {
       .feature = CH_FEATURE_CONVERSATIONS, .flags = CH_LIST, .ok = 200,
       .query = &search_query, .out = &found_out,
       .handler = search_conversations, .tag = "Conversations",
-      .summary = "Public conversations, and the caller's own, by their words" },
+      .summary = "Public conversations and the caller's own, by words" },
 };
 
 const ch_routes_t ch_conversation_search_routes = CH_ROUTES(routes);

@@ -57,7 +57,8 @@ static int is_slug(const char *text, size_t len)
             return 0;
         }
     }
-    return ch_conversation_is_slug(text, len) && !ch_uuid_parse(text, len, NULL);
+    return ch_conversation_is_slug(text, len)
+           && !ch_uuid_parse(text, len, NULL);
 }
 
 typedef struct {

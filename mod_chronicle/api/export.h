@@ -63,9 +63,10 @@ typedef struct {
 extern const ch_export_section_t ch_export_sections[];
 extern const int ch_export_section_count;
 
-/* Rows that are files of their own in an archive: texts of notes, and
- * attachments. */
+/* Rows that are files of their own in an archive: texts of notes, messages of
+ * conversations, and attachments. */
 ch_export_fetch_t ch_export_fetch_texts;
+ch_export_fetch_t ch_export_fetch_transcripts;
 ch_export_fetch_t ch_export_fetch_attachments;
 
 /* --- export_write.c ---------------------------------------------------- */

@@ -1,13 +1,15 @@
 /* Puts an export into a ZIP archive: export.json, the notes' texts, the
- * attachments. */
+ * conversations, the attachments. */
 #include <string.h>
 
 #include <apr_strings.h>
 
 #include "api/export.h"
+#include "api/transcript.h"
 #include "base/zip.h"
 
 #define PIECE 65536 /* bytes of an attachment that are read at a time */
+#define ROW_MAX (4u * 1024 * 1024) /* bytes of a message */
 
 static ch_err_t *to_file(void *ctx, const void *data, size_t len)
 {
@@ -49,6 +51,28 @@ static ch_err_t *add_text(ch_export_t *export, void *ctx,
     ch_err_t *err = ch_zip_begin(zip, &entry);
 
     return err || !text ? err : ch_zip_write(zip, text, len);
+}
+
+/* A message; with the first one of a conversation its entry begins. */
+static ch_err_t *add_message(ch_export_t *export, void *ctx,
+                             const ch_rows_t *rows, int row)
+{
+    ch_buf_t *buf = ch_buf_make(export->page, 4096, ROW_MAX);
+    ch_err_t *err = NULL;
+
+    if (ch_rows_int(rows, row, "position") == 0) {
+        const ch_zip_entry_t entry = {
+            .name = apr_pstrcat(export->page, "conversations/",
+                                ch_rows_text(rows, row, "slug"), ".md", NULL),
+            .size = -1,
+            .modified = apr_time_from_sec(ch_rows_int(rows, row, "updated")),
+        };
+
+        err = ch_zip_begin(ctx, &entry);
+        ch_transcript_head(buf, rows, row);
+    }
+    ch_transcript_message(buf, rows, row);
+    return err ? err : ch_zip_write(ctx, buf->data, buf->len);
 }
 
 static ch_err_t *copy(const ch_export_t *export, ch_zip_t *zip,
@@ -118,6 +142,10 @@ ch_err_t *ch_export_archive(ch_export_t *export, ch_blob_out_t *out,
         .form = CH_EXPORT_NOTES, .fetch = ch_export_fetch_attachments,
         .by = { "id" },
     };
+    static const ch_export_section_t transcripts = {
+        .form = CH_EXPORT_LIST, .fetch = ch_export_fetch_transcripts,
+        .by = { "id" },
+    };
     ch_zip_t *zip;
     ch_err_t *err = ch_zip_make(export->job->pool, to_file, out, &zip);
 
@@ -126,6 +154,9 @@ ch_err_t *ch_export_archive(ch_export_t *export, ch_blob_out_t *out,
     }
     if (!err) {
         err = ch_export_walk(export, &texts, add_text, zip);
+    }
+    if (!err) {
+        err = ch_export_walk(export, &transcripts, add_message, zip);
     }
     if (!err && attachments) {
         err = ch_export_walk(export, &files, add_attachment, zip);

@@ -4,6 +4,7 @@
 
 #include "api/account.h"
 #include "api/chat.h"
+#include "api/conversations.h"
 #include "api/export.h"
 #include "api/notes.h"
 
@@ -138,6 +139,28 @@ ch_err_t *ch_export_fetch_attachments(const ch_export_t *export,
     return sql_export_attachments(export->db, &in, rows);
 }
 
+static ch_err_t *fetch_conversations(const ch_export_t *export,
+                                     const ch_export_place_t *place,
+                                     ch_rows_t **rows)
+{
+    const sql_export_conversations_t in = { .user_id = export->user_id,
+                                            .after = place->after[0],
+                                            .messages = ROWS };
+
+    return sql_export_conversations(export->db, &in, rows);
+}
+
+ch_err_t *ch_export_fetch_transcripts(const ch_export_t *export,
+                                      const ch_export_place_t *place,
+                                      ch_rows_t **rows)
+{
+    const sql_export_transcripts_t in = { .user_id = export->user_id,
+                                          .after = place->after[0],
+                                          .messages = ROWS };
+
+    return sql_export_transcripts(export->db, &in, rows);
+}
+
 static ch_err_t *fetch_rooms(const ch_export_t *export,
                              const ch_export_place_t *place,
                              ch_rows_t **rows)
@@ -202,7 +225,9 @@ const ch_export_section_t ch_export_sections[] = {
     { .key = "attachments", .form = CH_EXPORT_NOTES,
       .fetch = ch_export_fetch_attachments, .out = &attachment_out,
       .by = { "id" } },
-    { .key = "conversations", .form = CH_EXPORT_FIXED, .fixed = "[]" },
+    { .key = "conversations", .form = CH_EXPORT_LIST,
+      .fetch = fetch_conversations, .out = &ch_conversation_out,
+      .by = { "id" } },
     { .key = "rooms", .opens = "chat", .form = CH_EXPORT_LIST,
       .fetch = fetch_rooms, .out = &ch_room_out, .by = { "id" } },
     { .key = "messages", .closes = 1, .form = CH_EXPORT_LIST,

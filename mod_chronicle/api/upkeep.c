@@ -74,7 +74,7 @@ static ch_err_t *retain_files(ch_job_t *job)
 }
 
 /* As many rows as there are choices of `what` in the statement. */
-#define WHATS 12
+#define WHATS 13
 
 ch_err_t *ch_upkeep_retention(ch_job_t *job)
 {

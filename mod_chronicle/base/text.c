@@ -1,7 +1,6 @@
-/* Checks, counts and trims UTF-8 text; the only file that sees utf8proc. */
+/* Checks, counts and trims UTF-8 text; lower case by utf8proc. */
 #include "base/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -281,24 +280,6 @@ char *ch_text_lower(apr_pool_t *pool, const char *text, size_t len)
     return (char *)out;
 }
 
-char *ch_text_fold(apr_pool_t *pool, const char *text, size_t len)
-{
-    utf8proc_uint8_t *made = NULL;
-    utf8proc_ssize_t size =
-        utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len,
-                     &made, (utf8proc_option_t)(UTF8PROC_STABLE |
-                                                UTF8PROC_COMPOSE |
-                                                UTF8PROC_COMPAT |
-                                                UTF8PROC_CASEFOLD |
-                                                UTF8PROC_IGNORE));
-    char *out = size < 0 ? NULL
-                         : apr_pstrmemdup(pool, (const char *)made,
-                                          (apr_size_t)size);
-
-    free(made);
-    return out;
-}
-
 /* The code point at *text, which is set behind it; what is no UTF-8 counts as
  * U+FFFD. */
 static utf8proc_int32_t next_point(const char **text, const char *end)
@@ -543,60 +524,4 @@ int ch_text_is_url(const char *text, size_t len)
         end++;
     }
     return is_authority(text + from, end - from);
-}
-
-/* NFKD without combining marks, in pool; NULL for text that is no UTF-8. */
-static const char *without_marks(apr_pool_t *pool, const char *text)
-{
-    utf8proc_uint8_t *made = NULL;
-    utf8proc_ssize_t size = utf8proc_map(
-        (const utf8proc_uint8_t *)text, 0, &made,
-        (utf8proc_option_t)(UTF8PROC_NULLTERM | UTF8PROC_STABLE
-                            | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT
-                            | UTF8PROC_STRIPMARK));
-    const char *out = size < 0 ? NULL
-                               : apr_pstrmemdup(pool, (const char *)made,
-                                                (apr_size_t)size);
-
-    free(made);
-    return out;
-}
-
-/* The character of a slug, 0 for one that makes a gap; whatever the locale. */
-static char slug_char(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return (char)(c + 32);
-    }
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '\0';
-}
-
-const char *ch_text_slug(apr_pool_t *pool, const char *text, size_t max,
-                         const char *none)
-{
-    const char *from = without_marks(pool, text);
-    char *out = apr_palloc(pool, max + 1);
-    size_t used = 0;
-    int gap = 0;
-
-    for (; from && *from && used < max; from++) {
-        char c = slug_char(*from);
-
-        if (!c) {
-            gap = used > 0;
-            continue;
-        }
-        if (gap) {
-            out[used++] = '-';
-            gap = 0;
-        }
-        if (used < max) {
-            out[used++] = c;
-        }
-    }
-    while (used && out[used - 1] == '-') {
-        used--;
-    }
-    out[used] = '\0';
-    return used ? out : none;
 }

@@ -42,7 +42,7 @@ FROM (SELECT key, (row_number() OVER () - 1) / 1000 AS lot
 GROUP BY lot;
 
 -- name: account_empty :exec (id uuid)
--- variants: what = attachments note_versions notes folders sync_logs sessions
+-- variants: what = attachments note_versions notes folders conversations sync_logs sessions
 -- The large tables, what points elsewhere first.
 DELETE FROM {{what}} WHERE user_id = $1;
 

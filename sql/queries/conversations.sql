@@ -233,10 +233,6 @@ WITH seen AS (
 UPDATE conversations c SET view_count = view_count + 1
 FROM seen WHERE c.id = seen.conversation_id;
 
--- name: conversation_views_purge :count ()
--- Hours that are over.
-DELETE FROM conversation_views WHERE hour < now() - interval '2 hours';
-
 -- ── lists ────────────────────────────────────────────────────────────────────
 -- Planned with the values at hand: filters that are not there vanish, and the
 -- first pages of the usual order walk an index and stop.

@@ -108,6 +108,40 @@ WHERE l.user_id = $1
   AND ($3 IS NULL OR (l.created_at, l.id) < ($2, $3))
 ORDER BY l.created_at DESC, l.id DESC LIMIT $4;
 
+-- The conversations of an account that make a page: of so many messages, but of
+-- one conversation all.
+-- fragment: export_conversations_page
+(SELECT x.id, sum(x.message_count + 1) OVER (
+     ORDER BY x.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+     AS before
+ FROM (SELECT id, message_count FROM conversations
+       WHERE user_id = $1 AND ($2 IS NULL OR id > $2)
+       ORDER BY id LIMIT $3) x) p
+JOIN conversations c ON c.id = p.id AND coalesce(p.before, 0) < $3
+JOIN users u ON u.id = c.user_id
+
+-- name: export_conversations :many (user_id uuid, after uuid?, messages int)
+-- The conversations of an account with all their messages.
+SELECT {{conversation_columns}}, coalesce((
+    SELECT json_agg(json_build_object(
+               'id', m.id, 'position', m.position, 'role', m.role,
+               'content', m.content, 'model', m.model,
+               'createdAt', to_char(m.created_at AT TIME ZONE 'UTC',
+                                    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+           ORDER BY m.position)
+    FROM conversation_messages m WHERE m.conversation_id = c.id), '[]')
+    AS messages
+FROM {{export_conversations_page}}
+ORDER BY c.id;
+
+-- name: export_transcripts :many (user_id uuid, after uuid?, messages int)
+-- The same, a row for each message.
+SELECT {{conversation_columns}}, {{message_page_columns}},
+       extract(epoch FROM c.updated_at)::bigint AS updated
+FROM {{export_conversations_page}}
+JOIN conversation_messages m ON m.conversation_id = c.id
+ORDER BY c.id, m.position;
+
 -- name: export_rooms :many (user_id uuid, after uuid?, fetch int)
 -- The rooms that an account is a member of.
 SELECT {{room_columns}}

@@ -10,7 +10,7 @@ anywhere="$anywhere|system|popen|setjmp|longjmp|rand|srand|random"
 memory='malloc|calloc|realloc|free|strdup|strndup|asprintf'
 
 # Files that hand memory over to, or take it from, a library.
-wrappers='^mod_chronicle/(base/(heap|json|text|seal)\.c)$'
+wrappers='^mod_chronicle/(base/(heap|json|fold|seal)\.c)$'
 
 c_files | xargs awk -f tests/guards/lib/strip.awk >"$scratch/code"
 

@@ -499,7 +499,30 @@ START_TEST(finds_whole_words)
 }
 END_TEST
 
-CH_SUITE_MAIN("base/text", CH_EACH(tells_scripts, scripts),
+static const struct {
+    const char *text, *slug;
+} titles[] = {
+    { "Hello You", "hello-you" },
+    { "  --Hello,  You!? ", "hello-you" },
+    { "Cr\u00e8me 25 br\u00fb", "creme-25-b" },
+    { "e\u0301\u0301A", "ea" },
+    { "\ufb01ne \uff21\uff22\uff11 \u2460", "fine-ab1-1" },
+    { "\u4f60\u597d", "none" },
+    { "\u00df\u00d8\u0141", "none" },
+    { "", "none" },
+    { "a\u4f60b", "a-b" },
+    { "abcdefghi jk", "abcdefghi" }, /* no dash at the cut */
+    { "abcdefghijk", "abcdefghij" },
+};
+
+START_TEST(slug)
+{
+    ck_assert_str_eq(ch_text_slug(pool, titles[_i].text, 10, "none"),
+                     titles[_i].slug);
+}
+END_TEST
+
+CH_SUITE_MAIN("base/text", CH_EACH(slug, titles), CH_EACH(tells_scripts, scripts),
               CH_EACH(finds_whole_words, words),
               CH_ONCE(every_code_point), CH_EACH(refuses_broken_utf8, invalid),
               CH_ONCE(finds_a_broken_byte_anywhere), CH_ONCE(counts_and_cuts),
