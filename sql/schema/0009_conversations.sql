@@ -192,25 +192,32 @@ CREATE TRIGGER conversations_slug_changed AFTER UPDATE ON conversations
 
 -- ── words ────────────────────────────────────────────────────────────────────
 -- The words of a conversation's messages. A tsvector holds a megabyte: of long
--- conversations positions are left out, and what does not fit then is not
--- found by its words.
+-- conversations positions are left out, and when it is full, or after 8 MB of
+-- text, which take two seconds, what follows is not found by its words.
 
 CREATE FUNCTION chronicle_message_words(contents text[]) RETURNS tsvector
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
-    whole text := translate(array_to_string(contents, E'\n'), '<>', '  ');
-    words tsvector := '';
-    place integer := 1;
+    words   tsvector := '';
+    content text;
+    piece   text := '';
+    seen    integer := 0;
 BEGIN
-    IF octet_length(whole) <= 300000 THEN
-        RETURN setweight(to_tsvector('english', whole), 'C');
+    IF octet_length(array_to_string(contents, ' ')) <= 300000 THEN
+        RETURN setweight(to_tsvector('english', translate(
+            array_to_string(contents, E'\n'), '<>', '  ')), 'C');
     END IF;
-    WHILE place <= char_length(whole) LOOP
-        words := words
-            || strip(to_tsvector('english', substr(whole, place, 60000)));
-        place := place + 60000;
+    FOREACH content IN ARRAY contents LOOP
+        piece := piece || E'\n' || content;
+        IF octet_length(piece) > 150000 THEN
+            words := words || strip(to_tsvector('english',
+                                                translate(piece, '<>', '  ')));
+            seen := seen + octet_length(piece);
+            piece := '';
+            EXIT WHEN seen > 8000000;
+        END IF;
     END LOOP;
-    RETURN words;
+    RETURN words || strip(to_tsvector('english', translate(piece, '<>', '  ')));
 EXCEPTION
     WHEN program_limit_exceeded THEN
         RETURN words;
