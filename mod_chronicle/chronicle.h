@@ -11,13 +11,16 @@
 
 #define CH_VERSION "2.0.0"
 #define CH_API_VERSION "v1"
-#define CH_SCHEMA_VERSION 9 /* newest sql/schema/NNNN that this build needs */
+#define CH_SCHEMA_VERSION 10 /* newest sql/schema/NNNN that this build needs */
 
 #define CH_BODY_MAX 10485760  /* bytes of a JSON body (API.md 1.4) */
 #define CH_JSON_DEPTH_MAX 32  /* the top object is level 1 */
 #define CH_DETAILS_MAX 100    /* faults named in one answer */
 #define CH_CURSOR_MAX 512     /* characters of a paging cursor */
+#define CH_PAIRS_MAX 1000     /* name=value pairs of a form */
+#define CH_AGENT_MAX 512      /* bytes that are kept of a User-Agent */
 #define CH_UUID_LEN 36        /* characters, without the closing NUL */
+#define CH_DATE_LEN 10        /* YYYY-MM-DD */
 #define CH_TS_LEN 24          /* YYYY-MM-DDTHH:MM:SS.mmmZ */
 
 /* A printf-like function, checked by the compiler. */

@@ -69,6 +69,7 @@ struct ch_conf_t {
     const char *frontend_url;          /* NULL = own host */
     const char *public_url;            /* NULL = own host */
     const char *admin_email;           /* lower case, NULL = none */
+    const char *contact_email;         /* the same; of forms */
     const char *metrics_token;         /* NULL = open */
     const char *docs_dir;              /* Swagger UI's files */
     const char *storage_dir;           /* of files that are kept */

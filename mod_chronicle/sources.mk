@@ -24,6 +24,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/export_write.c \
 	mod_chronicle/api/files.c \
 	mod_chronicle/api/folders.c \
+	mod_chronicle/api/forms.c \
 	mod_chronicle/api/mail.c \
 	mod_chronicle/api/members.c \
 	mod_chronicle/api/message_missed.c \
@@ -33,6 +34,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/metrics.c \
 	mod_chronicle/api/note_versions.c \
 	mod_chronicle/api/notes.c \
+	mod_chronicle/api/notifications.c \
 	mod_chronicle/api/reactions.c \
 	mod_chronicle/api/rooms.c \
 	mod_chronicle/api/root.c \
@@ -191,8 +193,10 @@ chronicle_headers = \
 	mod_chronicle/api/conversations.h \
 	mod_chronicle/api/export.h \
 	mod_chronicle/api/files.h \
+	mod_chronicle/api/forms.h \
 	mod_chronicle/api/mail.h \
 	mod_chronicle/api/notes.h \
+	mod_chronicle/api/notifications.h \
 	mod_chronicle/api/root.h \
 	mod_chronicle/api/search.h \
 	mod_chronicle/api/sync.h \

@@ -14,6 +14,7 @@ const ch_routes_t *const ch_api_tables[] = {
     &ch_message_routes,    &ch_reaction_routes, &ch_message_read_routes,
     &ch_conversation_list_routes, &ch_conversation_search_routes,
     &ch_conversation_routes, &ch_conversation_read_routes,
+    &ch_form_routes,
     &ch_admin_routes,      &ch_admin_log_routes,
 };
 

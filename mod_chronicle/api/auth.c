@@ -212,7 +212,7 @@ static ch_err_t *register_account(ch_req_t *rq)
         .device_name = in->device_name,
         .device_type = device_types[in->device_type],
         .ip = rq->client_ip,
-        .user_agent = ch_req_header(rq, "User-Agent"),
+        .user_agent = ch_req_agent(rq),
         .request_id = rq->request_id,
     };
     ch_session_t session;
@@ -301,7 +301,7 @@ static ch_err_t *login(ch_req_t *rq)
         .device_name = in->device_name,
         .device_type = device_types[in->device_type],
         .ip = rq->client_ip,
-        .user_agent = ch_req_header(rq, "User-Agent"),
+        .user_agent = ch_req_agent(rq),
         .request_id = rq->request_id,
     };
     err = sql_auth_login(rq->db, &row, &rows);

@@ -27,7 +27,6 @@ extern const ch_fields_t ch_message_told_out; /* `me` is false */
 extern const ch_fields_t ch_message_found_out; /* with highlight */
 extern const ch_fields_t ch_message_deleted_out;
 extern const ch_fields_t ch_member_out;
-extern const ch_fields_t ch_notification_out; /* of an invitation */
 extern const ch_fields_t ch_reaction_out;
 extern const ch_fields_t ch_reactions_out;
 extern const ch_fields_t ch_read_out;

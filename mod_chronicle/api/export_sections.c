@@ -6,7 +6,9 @@
 #include "api/chat.h"
 #include "api/conversations.h"
 #include "api/export.h"
+#include "api/forms.h"
 #include "api/notes.h"
+#include "api/notifications.h"
 
 #define ROWS 500         /* of a page */
 #define BYTES 1048576    /* of the long columns of a page */
@@ -206,6 +208,31 @@ static ch_err_t *fetch_sync_logs(const ch_export_t *export,
     return sql_export_sync_logs(export->db, &in, rows);
 }
 
+static ch_err_t *fetch_form(const ch_export_t *export,
+                            const ch_export_place_t *place, int form,
+                            ch_rows_t **rows)
+{
+    const sql_form_export_t in = { .user_id = export->user_id,
+                                   .after = place->after[0],
+                                   .fetch = ROWS,
+                                   .form = form };
+
+    return sql_form_export(export->db, &in, rows);
+}
+
+static ch_err_t *fetch_contact(const ch_export_t *export,
+                               const ch_export_place_t *place,
+                               ch_rows_t **rows)
+{
+    return fetch_form(export, place, CH_FORM_CONTACT, rows);
+}
+
+static ch_err_t *fetch_demo(const ch_export_t *export,
+                            const ch_export_place_t *place, ch_rows_t **rows)
+{
+    return fetch_form(export, place, CH_FORM_DEMO, rows);
+}
+
 /* --- the table -------------------------------------------------------- */
 
 const ch_export_section_t ch_export_sections[] = {
@@ -239,9 +266,13 @@ const ch_export_section_t ch_export_sections[] = {
     { .key = "claims", .form = CH_EXPORT_FIXED, .fixed = "[]" },
     { .key = "notifications", .form = CH_EXPORT_LIST,
       .fetch = fetch_notifications, .out = &ch_notification_out,
-      .by = { "id" } },
+      .by = { "notification_id" } },
     { .key = "syncLogs", .form = CH_EXPORT_LIST, .fetch = fetch_sync_logs,
       .out = &sync_log_out, .by = { "created_at", "id" } },
+    { .key = "contact", .opens = "forms", .form = CH_EXPORT_LIST,
+      .fetch = fetch_contact, .out = &ch_contact_sent_out, .by = { "id" } },
+    { .key = "demo", .closes = 1, .form = CH_EXPORT_LIST,
+      .fetch = fetch_demo, .out = &ch_demo_sent_out, .by = { "id" } },
 };
 
 const int ch_export_section_count = (int)CH_COUNT(ch_export_sections);

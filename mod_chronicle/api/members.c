@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/chat.h"
+#include "api/notifications.h"
 #include "base/jsonw.h"
 #include "base/uuid.h"
 #include "web/reply.h"
@@ -110,21 +111,6 @@ static const ch_fields_t kicked_out = {
     .rows = kicked_rows, .count = (int)CH_COUNT(kicked_rows),
 };
 
-static const ch_field_t notification_rows[] = {
-    { .name = "id", .type = CH_T_UUID },
-    { .name = "type", .type = CH_T_STR },
-    { .name = "title", .type = CH_T_STR },
-    { .name = "body", .type = CH_T_TEXT, .flags = CH_NULLABLE },
-    { .name = "data", .type = CH_T_OBJECT },
-    { .name = "readAt", .type = CH_T_TIME, .column = "read_at",
-      .flags = CH_NULLABLE },
-    { .name = "createdAt", .type = CH_T_TIME, .column = "created_at" },
-};
-
-const ch_fields_t ch_notification_out = {
-    .rows = notification_rows, .count = (int)CH_COUNT(notification_rows),
-};
-
 /* --- what is told ----------------------------------------------------- */
 
 void ch_member_tell_joined(ch_req_t *rq, const char *room,
@@ -175,8 +161,7 @@ static void tell_invited(ch_req_t *rq, const char *user,
     ch_buf_printf(buf, ",\"invitedBy\":\"%s\"}", rq->who->user_id);
     tell_user(rq, user, "room:invited",
               (ch_bytes_t){ buf->data, buf->len });
-    tell_user(rq, user, "notification:new",
-              ch_publish_row(rq, "notification", &ch_notification_out, rows));
+    ch_notification_tell(rq, rows);
 }
 
 /* --- list ------------------------------------------------------------- */

@@ -279,6 +279,8 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
     conf->frontend_url = settings->frontend_url;
     conf->public_url = settings->public_url;
     conf->admin_email = settings->admin_email;
+    conf->contact_email = settings->contact_email ? settings->contact_email
+                                                  : settings->admin_email;
     conf->metrics_token = settings->metrics_token;
     conf->docs_dir = settings->docs_dir ? settings->docs_dir
                                         : CH_DATADIR "/swagger-ui";

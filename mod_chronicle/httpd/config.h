@@ -29,6 +29,7 @@
     TEXT(frontend_url)                                                        \
     TEXT(public_url)                                                          \
     TEXT(admin_email)                                                         \
+    TEXT(contact_email)                                                       \
     TEXT(metrics_token)                                                       \
     TEXT(docs_dir)                                                            \
     TEXT(redis) /* a URL that was checked, or "off" */                        \

@@ -455,6 +455,8 @@ const command_rec ch_directives[] = {
     AP_INIT_TAKE1("ChronicleAdminEmail", set_email, AT(admin_email), SCOPE,
                   "the account that becomes administrator when it verifies "
                   "this address"),
+    AP_INIT_TAKE1("ChronicleContactEmail", set_email, AT(contact_email),
+                  SCOPE, "where what forms are sent is mailed to"),
     AP_INIT_TAKE1("ChronicleMetricsToken", set_secret, AT(metrics_token),
                   SCOPE, "bearer token that /metrics asks for"),
     AP_INIT_TAKE1("ChronicleDocsDir", set_path, AT(docs_dir), SCOPE,

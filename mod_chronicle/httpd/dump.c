@@ -37,6 +37,7 @@ static const struct {
     { "ChronicleApiLogRate", "200", NULL },
     { "ChronicleBlockedWords", "none", NULL },
     { "ChronicleCacheSize", "32M", NULL },
+    { "ChronicleContactEmail", "the value of ChronicleAdminEmail", NULL },
     { "ChronicleDbWait", "1000", NULL },
     { "ChronicleDocsDir", CH_DATADIR "/swagger-ui", NULL },
     { "ChronicleFeature", "every area is `On`", NULL },

@@ -205,6 +205,22 @@ static const char *check_time(ch_bind_t *bind, const char *text, size_t len)
                         (int)(when % APR_USEC_PER_SEC));
 }
 
+static const char *check_date(ch_bind_t *bind, const char *text, size_t len)
+{
+    const char *date = apr_pstrmemdup(bind->pool, text, len);
+    apr_time_t when;
+
+    if (len != CH_DATE_LEN
+        || !ch_clock_parse(apr_pstrcat(bind->pool, date, "T00:00:00Z", NULL),
+                           CH_DATE_LEN + 10, &when)) {
+        ch_bind_fault(bind, CH_D_INVALID_FORMAT,
+                      "must be a date of the calendar as YYYY-MM-DD, years "
+                      "1970 to 9999");
+        return NULL;
+    }
+    return date;
+}
+
 static void put_choice(ch_bind_t *bind, const char *text, size_t len)
 {
     const ch_field_t *row = bind->row;
@@ -252,6 +268,9 @@ static void put_string(ch_bind_t *bind, const char *text, size_t len)
         break;
     case CH_T_TIME:
         value = check_time(bind, text, len);
+        break;
+    case CH_T_DATE:
+        value = check_date(bind, text, len);
         break;
     case CH_T_COLOR:
         value = apr_pstrmemdup(bind->pool, text, len);

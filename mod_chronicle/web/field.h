@@ -18,6 +18,7 @@ typedef enum {
     CH_T_COLOR,  /* const char *: #RRGGBB */
     CH_T_UUID,   /* const char *: lower case */
     CH_T_TIME,   /* const char *: RFC 3339 in UTC with microseconds */
+    CH_T_DATE,   /* const char *: YYYY-MM-DD, 1970 to 9999 */
     CH_T_ENUM,   /* int: index into the row's choices */
     CH_T_INT,    /* apr_int64_t */
     CH_T_BOOL,   /* int */

@@ -251,6 +251,15 @@ static int is_update(const ch_route_t *route)
     return route->method == CH_PUT || route->method == CH_PATCH;
 }
 
+static void write_media(ch_openapi_t *doc, const ch_route_t *route,
+                        const char *media)
+{
+    ch_member(doc->buf, media);
+    CH_BUF_LIT(doc->buf, "{\"schema\":");
+    ch_schema_body(doc->buf, doc->components, route->body, is_update(route));
+    ch_buf_putc(doc->buf, '}');
+}
+
 static void write_body(ch_openapi_t *doc, const ch_route_t *route)
 {
     const ch_fields_t *body = route->body;
@@ -267,9 +276,12 @@ static void write_body(ch_openapi_t *doc, const ch_route_t *route)
     ch_buf_putc(doc->buf, '{');
     ch_member_json(doc->buf, "required", required ? "true" : "false");
     ch_member(doc->buf, "content");
-    CH_BUF_LIT(doc->buf, "{\"application/json\":{\"schema\":");
-    ch_schema_body(doc->buf, doc->components, body, is_update(route));
-    CH_BUF_LIT(doc->buf, "}}}");
+    ch_buf_putc(doc->buf, '{');
+    write_media(doc, route, "application/json");
+    if (route->flags & CH_FORM) {
+        write_media(doc, route, CH_FORM_MEDIA);
+    }
+    CH_BUF_LIT(doc->buf, "}}");
 }
 
 static void write_security(ch_openapi_t *doc, const ch_operation_t *op)

@@ -111,6 +111,9 @@ static void write_string_rules(ch_buf_t *buf, const ch_field_t *field,
     case CH_T_UUID:
         ch_member_text(buf, "format", "uuid");
         break;
+    case CH_T_DATE:
+        ch_member_text(buf, "format", "date");
+        break;
     case CH_T_TIME:
         ch_member_text(buf, "format", "date-time");
         if (use == FOR_ANSWER) {

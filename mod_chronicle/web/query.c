@@ -1,4 +1,4 @@
-/* Takes query strings apart and decodes them, once. */
+/* Takes query strings and forms apart and decodes them, once. */
 #include "web/query.h"
 
 #include <string.h>
@@ -67,28 +67,35 @@ char *ch_query_decode(apr_pool_t *pool, const char *text, size_t len,
     return out;
 }
 
-const apr_array_header_t *ch_query_parse(apr_pool_t *pool, const char *args)
+const apr_array_header_t *ch_query_pairs(apr_pool_t *pool, const char *text,
+                                         size_t len)
 {
     apr_array_header_t *pairs = apr_array_make(pool, 8, sizeof(ch_pair_t));
+    const char *end = text + len;
 
-    while (args && *args) {
-        size_t len = strcspn(args, "&");
-        const char *equals = memchr(args, '=', len);
-        size_t name_len = equals ? (size_t)(equals - args) : len;
-        size_t skip = equals ? name_len + 1 : len;
+    while (text < end) {
+        const char *amp = memchr(text, '&', (size_t)(end - text));
+        size_t size = (size_t)((amp ? amp : end) - text);
+        const char *equals = memchr(text, '=', size);
+        size_t name_len = equals ? (size_t)(equals - text) : size;
+        size_t skip = equals ? name_len + 1 : size;
         size_t unused;
 
-        if (len) {
+        if (size) {
             ch_pair_t *pair = apr_array_push(pairs);
 
             pair->broken = 0;
-            pair->name = ch_query_decode(pool, args, name_len, 1, &unused,
+            pair->name = ch_query_decode(pool, text, name_len, 1, &unused,
                                          &pair->broken);
-            pair->value = ch_query_decode(pool, args + skip, len - skip, 1,
+            pair->value = ch_query_decode(pool, text + skip, size - skip, 1,
                                           &pair->len, &pair->broken);
         }
-        args += len;
-        args += *args == '&';
+        text += size + (amp != NULL);
     }
     return pairs;
+}
+
+const apr_array_header_t *ch_query_parse(apr_pool_t *pool, const char *args)
+{
+    return ch_query_pairs(pool, args ? args : "", args ? strlen(args) : 0);
 }

@@ -1,4 +1,4 @@
-/* Query strings taken apart. */
+/* Query strings, and bodies of forms, taken apart. */
 #ifndef CH_WEB_QUERY_H
 #define CH_WEB_QUERY_H
 
@@ -14,6 +14,10 @@ typedef struct {
 /* The pairs of a query string in order, "+" as space, in pool. An array of
  * ch_pair_t; empty for NULL. */
 const apr_array_header_t *ch_query_parse(apr_pool_t *pool, const char *args);
+
+/* The same of len bytes of a body, which may hold anything. */
+const apr_array_header_t *ch_query_pairs(apr_pool_t *pool, const char *text,
+                                         size_t len);
 
 /* Percent-decodes len bytes once; *broken is set on bad encoding, NUL or
  * invalid UTF-8 (the bytes are then replaced by "?"). */

@@ -5,9 +5,20 @@
 
 #include <apr_strings.h>
 
+#include "base/text.h"
+
 const char *ch_req_header(const ch_req_t *rq, const char *name)
 {
     return apr_table_get(rq->in, name);
+}
+
+const char *ch_req_agent(const ch_req_t *rq)
+{
+    const char *agent = ch_req_header(rq, "User-Agent");
+
+    return agent ? ch_text_clean(rq->pool, agent,
+                                 strnlen(agent, CH_AGENT_MAX))
+                 : NULL;
 }
 
 size_t ch_req_tag_len(const char *tag, size_t len)

@@ -106,6 +106,7 @@ struct ch_req_t {
     apr_uint64_t nulls;           /* of the body: it was null */
     ch_bytes_t raw_body;
     const ch_json_t *json;
+    int form; /* the body is application/x-www-form-urlencoded */
     const char *filter_key;       /* query without paging, for cursors */
     const apr_array_header_t *if_match; /* of apr_int64_t; NULL = any */
     const char *canonical;        /* path, without aliases */
@@ -149,6 +150,10 @@ const char *ch_req_header(const ch_req_t *rq, const char *name);
  * without the "-gzip" or "-br" that a compressing filter put before it. tag:
  * len bytes that end with a quote. */
 size_t ch_req_tag_len(const char *tag, size_t len);
+
+/* What the client calls itself, as a line of valid UTF-8 of at most
+ * CH_AGENT_MAX bytes; NULL when it does not. */
+const char *ch_req_agent(const ch_req_t *rq);
 
 /* A cookie's value (RFC 6265), NULL when absent or empty. */
 const char *ch_req_cookie(const ch_req_t *rq, const char *name);

@@ -44,9 +44,13 @@ extern const char *const ch_auth_names[CH_ADMIN + 1];
 #define CH_OLD_PATH 0x2000 /* an alias whose fields stand elsewhere: the
                             * handler names the canonical path */
 #define CH_AUTHORS 0x4000 /* changes what anybody may see of a user */
+#define CH_FORM 0x10000 /* the body may come as an HTML form, too: of rows
+                         * whose value is a string or stands for one */
 #define CH_FILE 0x400      /* a download: bytes of `media`, not enveloped; and
                             * parts of them (206) where RANGE_NOT_SATISFIABLE
                             * is among its codes */
+
+#define CH_FORM_MEDIA "application/x-www-form-urlencoded"
 
 typedef ch_err_t *ch_handler_t(ch_req_t *rq);
 

@@ -192,15 +192,16 @@ void ch_limit_failed(ch_req_t *rq, ch_rate_e rate)
 
 /* --- body ------------------------------------------------------------- */
 
-/* application/json, perhaps with charset=utf-8, in any case. */
-static int is_json(const char *type)
+/* This media type, perhaps with charset=utf-8, in any case. */
+static int is_media(const char *type, const char *name)
 {
+    size_t len = strlen(name);
     const char *rest;
 
-    if (strncasecmp(type, "application/json", 16) != 0) {
+    if (strncasecmp(type, name, len) != 0) {
         return 0;
     }
-    rest = type + 16 + strspn(type + 16, " \t");
+    rest = type + len + strspn(type + len, " \t");
     if (!*rest) {
         return 1;
     }
@@ -237,10 +238,12 @@ ch_err_t *ch_body_stage(ch_req_t *rq)
     const char *type = ch_req_header(rq, "Content-Type");
     ch_err_t *err;
 
+    rq->form = type && (rq->route->flags & CH_FORM)
+               && is_media(type, CH_FORM_MEDIA);
     if (rq->route->method == CH_GET || !rq->body_size) {
         rq->raw_body.data = "";
     }
-    else if (type && !is_json(type)) {
+    else if (type && !rq->form && !is_media(type, "application/json")) {
         return ch_err_make(rq->pool, CH_E_UNSUPPORTED_MEDIA_TYPE, NULL);
     }
     else if (rq->body_size > CH_BODY_MAX) {
@@ -254,6 +257,9 @@ ch_err_t *ch_body_stage(ch_req_t *rq)
     }
     if (rq->raw_body.len && !type) {
         return ch_err_make(rq->pool, CH_E_UNSUPPORTED_MEDIA_TYPE, NULL);
+    }
+    if (rq->raw_body.len && rq->form) {
+        return NULL; /* taken apart where its fields are looked at */
     }
     if (rq->raw_body.len) {
         return ch_json_parse(rq->pool, rq->raw_body.data, rq->raw_body.len,

@@ -79,6 +79,13 @@ static void check_param(ch_req_t *rq, int index)
 
 /* --- query ------------------------------------------------------------ */
 
+/* What name=value pairs are bound by: of a query, or of a form. */
+typedef struct {
+    const ch_fields_t *fields; /* NULL: every name is unknown */
+    unsigned skip;             /* rows with one of these flags, too */
+    apr_uint64_t *given;
+} pairs_t;
+
 static const ch_field_t *find_row(const ch_fields_t *fields, const char *name,
                                   int *index)
 {
@@ -93,25 +100,26 @@ static const ch_field_t *find_row(const ch_fields_t *fields, const char *name,
     return NULL;
 }
 
-static void check_pair(ch_req_t *rq, ch_bind_t *bind, const ch_pair_t *pair)
+static void check_pair(const pairs_t *pairs, ch_bind_t *bind,
+                       const ch_pair_t *pair)
 {
     const ch_field_t *row;
     int index = 0;
 
-    row = find_row(rq->route->query, pair->name, &index);
+    row = find_row(pairs->fields, pair->name, &index);
     bind->row = row;
     bind->path = pair->name;
-    if (!row) {
-        ch_bind_fault(bind, CH_D_UNKNOWN_FIELD, "unknown parameter");
+    if (!row || (row->flags & pairs->skip)) {
+        ch_bind_fault(bind, CH_D_UNKNOWN_FIELD, "unknown name");
     }
     else if (!pair->len && !(row->flags & CH_KEEP_EMPTY)) {
         return; /* an empty value counts as absent */
     }
-    else if ((rq->query_given >> index & 1) && !(row->flags & CH_REPEAT)) {
+    else if ((*pairs->given >> index & 1) && !(row->flags & CH_REPEAT)) {
         ch_bind_fault(bind, CH_D_DUPLICATE, "must be given once");
     }
     else {
-        rq->query_given |= UINT64_C(1) << index;
+        *pairs->given |= UINT64_C(1) << index;
         if (pair->broken) {
             ch_bind_fault(bind, CH_D_INVALID_FORMAT,
                           "must be percent-encoded UTF-8");
@@ -183,6 +191,7 @@ static void check_query(ch_req_t *rq)
 {
     const apr_array_header_t *pairs;
     const ch_fields_t *fields = rq->route->query;
+    const pairs_t by = { .fields = fields, .given = &rq->query_given };
     ch_bind_t bind = { .pool = rq->pool, .faults = &rq->faults };
     int i;
 
@@ -196,7 +205,7 @@ static void check_query(ch_req_t *rq)
         ch_bind_defaults(&bind, fields);
     }
     for (i = 0; i < pairs->nelts; i++) {
-        check_pair(rq, &bind, &APR_ARRAY_IDX(pairs, i, ch_pair_t));
+        check_pair(&by, &bind, &APR_ARRAY_IDX(pairs, i, ch_pair_t));
     }
     if (fields) {
         check_paging(rq, fields);
@@ -273,13 +282,49 @@ static void read_if_match(ch_req_t *rq)
 
 /* --- body ------------------------------------------------------------- */
 
+/* As a query, but that a body may hold so many pairs that the mere list of
+ * them would take too much memory. */
+static void check_form(ch_req_t *rq, ch_bind_t *bind, unsigned skip)
+{
+    const pairs_t by = { .fields = rq->route->body, .skip = skip,
+                         .given = &rq->given };
+    const char *data = rq->raw_body.data;
+    const apr_array_header_t *pairs;
+    size_t i, count = 1;
+    int n;
+
+    for (i = 0; i < rq->raw_body.len; i++) {
+        count += data[i] == '&';
+    }
+    if (count > CH_PAIRS_MAX) {
+        ch_err_fault(rq->pool, &rq->faults, CH_D_TOO_MANY, NULL,
+                     "a form has at most %d fields", CH_PAIRS_MAX);
+        return;
+    }
+    pairs = ch_query_pairs(rq->pool, data, rq->raw_body.len);
+    for (n = 0; n < pairs->nelts; n++) {
+        check_pair(&by, bind, &APR_ARRAY_IDX(pairs, n, ch_pair_t));
+    }
+}
+
+static void check_json(ch_req_t *rq, unsigned skip)
+{
+    ch_item_t item = { .fields = rq->route->body, .skip = skip, .prefix = "",
+                       .values = rq->body, .faults = rq->faults };
+
+    if (rq->json) {
+        ch_item_bind(rq->pool, rq->json, &item);
+    }
+    rq->given = item.given;
+    rq->nulls = item.nulls;
+    rq->faults = item.faults;
+}
+
 static void check_body(ch_req_t *rq)
 {
     const ch_fields_t *fields = rq->route->body;
     int updates = ch_route_updates(rq->route);
-    ch_item_t item = { .fields = fields,
-                       .skip = updates ? CH_CREATE_ONLY : CH_UPDATE_ONLY,
-                       .prefix = "" };
+    unsigned skip = updates ? CH_CREATE_ONLY : CH_UPDATE_ONLY;
     ch_bind_t bind = { .pool = rq->pool, .faults = &rq->faults };
 
     if (fields) {
@@ -294,14 +339,12 @@ static void check_body(ch_req_t *rq)
                      "the body must be a JSON object");
         return;
     }
-    item.values = rq->body;
-    item.faults = rq->faults;
-    if (rq->json) {
-        ch_item_bind(rq->pool, rq->json, &item);
+    if (rq->form) {
+        check_form(rq, &bind, skip);
     }
-    rq->given = item.given;
-    rq->nulls = item.nulls;
-    rq->faults = item.faults;
+    else {
+        check_json(rq, skip);
+    }
     if (fields && fields->check) {
         fields->check(rq, rq->body, &rq->faults);
     }

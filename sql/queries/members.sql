@@ -8,7 +8,8 @@ a.user_id, u.full_name, u.avatar_url, a.role, a.joined_at,
 coalesce(o.status, 'offline') AS presence
 
 -- fragment: notification_columns
-n.id, n.type, n.title, n.body, n.data, n.read_at, n.created_at
+n.id AS notification_id, n.type, n.title, n.body, n.data, n.read_at,
+n.created_at
 
 -- fragment: member_joins
 CROSS JOIN LATERAL (SELECT id, full_name, avatar_url FROM users x

@@ -7,6 +7,7 @@ import { cookieLogin, login, newUser, PASSWORD } from './lib/accounts.mjs';
 import { makeDir, sleep, until } from './lib/env.mjs';
 import { fails, invalid, ok, parallel, tally } from './lib/expect.mjs';
 import { makeRoom, say } from './lib/chat.mjs';
+import { sendForms } from './lib/forms.mjs';
 import { exported, exportJob, exportRow, manyNotes, placeOf, putFile, storedFiles } from './lib/exports.mjs';
 import { PgProxy } from './lib/pgproxy.mjs';
 import { env } from './lib/env.mjs';
@@ -22,7 +23,7 @@ async function rowsOf(s, id) {
      WHERE c.contype = 'f' AND c.confrelid = 'users'::regclass`,
   );
   const counts = { users: (await s.sql('SELECT 1 FROM users WHERE id = $1', [id])).length };
-  for (const { name, col } of keys) counts[name] = (await s.sql(`SELECT 1 FROM ${name} WHERE ${col} = $1`, [id])).length;
+  for (const { name, col } of keys) counts[`${name}.${col}`] = (await s.sql(`SELECT 1 FROM ${name} WHERE ${col} = $1`, [id])).length;
   return counts;
 }
 
@@ -53,6 +54,9 @@ async function furnished(s, fields) {
   const message = await say(user, await makeRoom(user));
   ok(await user.post(`/chat/messages/${message.id}/reactions`, { emoji: 'x' }), 201);
   await s.sql("INSERT INTO notifications (user_id, type, title) VALUES ($1, 'system', 't')", [id]);
+  await sendForms(user);
+  for (const table of ['contact_submissions', 'demo_requests'])
+    await s.sql(`UPDATE ${table} SET handled_by = $1 WHERE user_id = $1`, [id]);
   await exported(user);
   return user;
 }

@@ -23,7 +23,7 @@ import {
 
 const KEYS =
   'exportVersion exportedAt user settings sessions folders notes noteVersions attachments conversations chat aiUsage ' +
-  'integrations inventoryItems claims notifications syncLogs';
+  'integrations inventoryItems claims notifications syncLogs forms';
 const byId = (items) => [...items].sort((a, b) => (a.id < b.id ? -1 : 1));
 
 const addAttachment = async (s, user, noteId, filename, data, mime = 'image/png') => {
@@ -115,6 +115,7 @@ serverSuite('Exports', {}, (s) => {
       for (const key of ['conversations', 'aiUsage', 'integrations', 'inventoryItems', 'claims', 'notifications'])
         assert.deepEqual(json[key], []);
       assert.deepEqual(json.chat, { rooms: [], messages: [] });
+      assert.deepEqual(json.forms, { contact: [], demo: [] });
     });
 
     it('holds the text of each note, byte for byte', () => {

@@ -74,9 +74,8 @@ static void check_again(apr_pool_t *pool, const ch_pair_t *pair)
     CH_PROMISE(len == pair->len && !broken);
 }
 
-static void check_pairs(apr_pool_t *pool, const char *args)
+static void check_pairs(apr_pool_t *pool, const apr_array_header_t *pairs)
 {
-    const apr_array_header_t *pairs = ch_query_parse(pool, args);
     int i;
 
     for (i = 0; i < pairs->nelts; i++) {
@@ -253,7 +252,8 @@ void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
     rq->pool = pool;
     rq->io = &io;
     rq->in = apr_table_make(pool, 1);
-    check_pairs(pool, text);
+    check_pairs(pool, ch_query_parse(pool, text));
+    check_pairs(pool, ch_query_pairs(pool, text, size));
     check_attacks(rq, text);
     rq->args = text;
     check_validation(rq);

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { serverSuite } from '../api/lib/server.mjs';
+import { newRole } from '../api/lib/accounts.mjs';
 import { sleep } from '../api/lib/env.mjs';
 import { NOWHERE, fails, ids, ok, parallel, times } from '../api/lib/expect.mjs';
+import { sendForms } from '../api/lib/forms.mjs';
 import { pull, uuid } from '../api/lib/sync.mjs';
 import { Member, closeAll, makeRoom, send, subscribed } from './lib/chat.mjs';
 
@@ -141,6 +143,20 @@ serverSuite('Rooms', { directives: ['ChronicleBlockedWords darn'] }, (server) =>
     }
     assert.equal((await alice.heard('room:member_joined')).member.userId, p.id.bob);
     await alice.silent('room:invited');
+  });
+
+  it('managers hear of contact and demo requests, others do not', async () => {
+    const manager = await newRole(server, 'manager');
+    const [told, alice] = [await Member.open(server, manager), await Member.open(server, p.alice)];
+    const sent = await sendForms(server.anon);
+    for (const [n, type] of ['contact_form', 'demo_request'].entries()) {
+      const { notification } = await told.heard('notification:new', (data) => data.notification.type === type);
+      assert.deepEqual(Object.keys(notification), ['id', 'type', 'title', 'body', 'data', 'readAt', 'createdAt']);
+      assert.deepEqual([notification.data.submissionId, notification.createdAt], [sent[n].id, sent[n].createdAt]);
+      const [row] = await server.sql('SELECT user_id FROM notifications WHERE id = $1', [notification.id]);
+      assert.equal(row.user_id, manager.user.id);
+    }
+    await alice.silent('notification:new');
   });
 
   it('who is kicked hears of it, and nothing after it', async () => {

@@ -38,6 +38,7 @@ static const ch_field_t uuid = { AT, .type = CH_T_UUID };
 static const ch_field_t special = { AT, .type = CH_T_UUID, .flags = CH_SPECIAL,
                                     .extra = "none" };
 static const ch_field_t when = { AT, .type = CH_T_TIME };
+static const ch_field_t day = { AT, .type = CH_T_DATE };
 static const ch_field_t choice = { AT, .type = CH_T_ENUM,
                                    CH_CHOICES(colours) };
 static const ch_field_t number = { AT, .type = CH_T_INT, BOUNDS(-5, 100) };
@@ -219,6 +220,11 @@ static const struct {
     { &when, "\"2026-02-30T10:30:00Z\"", "!f INVALID_FORMAT" },
     { &when, "\"2026-01-24\"", "!f INVALID_FORMAT" },
     { &when, "1769250600", "!f WRONG_TYPE" },
+    { &day, "\"2028-02-29\"", "2028-02-29" },
+    { &day, "\"2026-02-29\"", "!f INVALID_FORMAT" },
+    { &day, "\"2026-2-2\"", "!f INVALID_FORMAT" },
+    { &day, "\"2026-02-02Z\"", "!f INVALID_FORMAT" },
+    { &day, "20260202", "!f WRONG_TYPE" },
     { &choice, "\"red\"", "0" },
     { &choice, "\"greenish\"", "2" },
     { &choice, "\"Green\"", "!f INVALID_VALUE" },
@@ -299,6 +305,8 @@ static const struct {
     { &special, "none", "none" },
     { &special, "trash", "!f INVALID_FORMAT" },
     { &when, "2026-01-24T10:30:00Z", "2026-01-24T10:30:00.000000Z" },
+    { &day, "1970-01-01", "1970-01-01" },
+    { &day, "1969-12-31", "!f INVALID_FORMAT" },
     { &choice, "green", "1" },
     { &choice, "1", "!f INVALID_VALUE" },
     { &number, "100", "100" },

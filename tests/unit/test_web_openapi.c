@@ -101,7 +101,7 @@ static const ch_route_t rows[] = {
       .auth = CH_USER,
       .rate = CH_RATE_API,
       .feature = CH_FEATURE_NOTES,
-      .flags = CH_IDEMPOTENT | CH_VERSIONED,
+      .flags = CH_IDEMPOTENT | CH_VERSIONED | CH_FORM,
       .ok = 201,
       .body = &in_table,
       .out = &out_table,
@@ -219,6 +219,12 @@ static const struct {
     { "paths /api/v1/things post requestBody required", "true" },
     { "paths /api/v1/things post requestBody " SCHEMA " $ref",
       "\"#/components/schemas/Input\"" },
+    { "paths /api/v1/things post requestBody content "
+      "application/x-www-form-urlencoded schema $ref",
+      "\"#/components/schemas/Input\"" },
+    { "paths " THING " put requestBody content "
+      "application/x-www-form-urlencoded",
+      "-" },
     { "paths " THING " put requestBody required", "false" },
     { "paths " THING " patch requestBody " SCHEMA " $ref",
       "\"#/components/schemas/InputUpdate\"" },

@@ -178,6 +178,19 @@ START_TEST(takes_apart)
 }
 END_TEST
 
+/* A body is no C string: NUL is a byte of it, and it ends where it ends. */
+START_TEST(takes_a_body_apart)
+{
+    static const char body[] = "a=b\0c&\0&=\0&d";
+
+    ck_assert_str_eq(
+        show(ch_query_pairs(pool, ch_check_copy(body, sizeof(body) - 1),
+                            sizeof(body) - 1)),
+        "[!a=b?c][!?=][!=?][d=]");
+    ck_assert_int_eq(ch_query_pairs(pool, ch_check_copy("", 0), 0)->nelts, 0);
+}
+END_TEST
+
 START_TEST(no_query)
 {
     ck_assert_int_eq(ch_query_parse(pool, NULL)->nelts, 0);
@@ -202,5 +215,6 @@ END_TEST
 
 CH_SUITE_MAIN("web/query", CH_EACH(decodes_once, decodes),
               CH_ONCE(broken_stays), CH_ONCE(every_byte),
-              CH_EACH(takes_apart, queries), CH_ONCE(no_query),
+              CH_EACH(takes_apart, queries),
+              CH_ONCE(takes_a_body_apart), CH_ONCE(no_query),
               CH_ONCE(many_pairs))

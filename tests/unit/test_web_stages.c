@@ -52,6 +52,11 @@ static const ch_route_t rows[] = {
       .alias = { "/api/v1/health" },
       .flags = CH_ROOT,
       .summary = "health" },
+    { .method = CH_POST,
+      .path = "/api/v1/form",
+      .flags = CH_FORM,
+      .body = &required,
+      .summary = "form" },
 };
 
 static const ch_routes_t table = CH_ROUTES(rows);
@@ -399,6 +404,7 @@ static ch_req_t *send_body(const ch_route_t *route, const char *type,
 #define POST_NONE (&rows[4])
 #define DELETE_NONE (&rows[5])
 #define GET_ONE (&rows[0])
+#define POST_FORM (&rows[7])
 
 START_TEST(content_types)
 {
@@ -471,6 +477,35 @@ START_TEST(body_rules)
 }
 END_TEST
 
+#define FORM "application/x-www-form-urlencoded"
+
+static const struct {
+    const char *type;
+    const char *body;
+    const char *code;
+    int form;
+} form_bodies[] = {
+    { FORM, "name=a", "", 1 },
+    { "Application/X-WWW-Form-Urlencoded ;charset=\"UTF-8\"", "%", "", 1 },
+    { JSON, "{}", "", 0 },
+    { JSON, "name=a", "MALFORMED_JSON", 0 },
+    { FORM, "", "MALFORMED_JSON", 1 },
+    { FORM "; charset=latin1", "a", "UNSUPPORTED_MEDIA_TYPE", 0 },
+    { FORM "s", "a", "UNSUPPORTED_MEDIA_TYPE", 0 },
+    { NULL, "name=a", "UNSUPPORTED_MEDIA_TYPE", 0 },
+};
+
+START_TEST(forms_where_a_route_takes_them)
+{
+    ch_req_t *rq =
+        send_body(POST_FORM, form_bodies[_i].type, form_bodies[_i].body);
+
+    ck_assert_str_eq(ch_code_of(ch_body_stage(rq)), form_bodies[_i].code);
+    ck_assert_int_eq(rq->form, form_bodies[_i].form);
+    ck_assert(!rq->form || !rq->json);
+}
+END_TEST
+
 /* Exactly the maximum is read, one byte more is not. */
 START_TEST(the_largest_body)
 {
@@ -525,5 +560,7 @@ CH_SUITE_MAIN("web/stages", CH_EACH(matching, matches),
               CH_ONCE(options_are_answered), CH_ONCE(headers_of_a_limit),
               CH_EACH(who_shares_a_budget, keys), CH_ONCE(not_counted),
               CH_ONCE(a_class_that_is_off), CH_EACH(content_types, types),
-              CH_EACH(body_rules, bodies), CH_ONCE(the_largest_body),
+              CH_EACH(body_rules, bodies),
+              CH_EACH(forms_where_a_route_takes_them, form_bodies),
+              CH_ONCE(the_largest_body),
               CH_ONCE(what_reading_says_is_passed_on), CH_ONCE(depth))

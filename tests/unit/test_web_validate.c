@@ -194,6 +194,81 @@ START_TEST(faults_of_bodies)
 }
 END_TEST
 
+static const struct {
+    const ch_route_t *route;
+    const char *form;
+    const char *faults;
+} forms[] = {
+    { &post, "name=a&tags=b", "" },
+    { &post, "tags=b&name=%C3%A9&count=10&on=false&colour=red", "" },
+    { &post, "&&", "name MISSING_FIELD, tags MISSING_FIELD" },
+    { &put, "", "" },
+    { &put, "note=&count=", "" },
+    { &bare, "", "" },
+    { &bare, "a=1", "a UNKNOWN_FIELD" },
+    { &post, "x=1&on=1&name=abcdef&count=11&colour=pink&id=x",
+      "x UNKNOWN_FIELD, on WRONG_TYPE, name TOO_LONG, count TOO_LARGE, "
+      "colour INVALID_VALUE, id INVALID_FORMAT, tags MISSING_FIELD" },
+    /* what is empty was not given; what is broken was, and so was a first */
+    { &post, "name=&tags=b", "name MISSING_FIELD" },
+    { &post, "name=%4&tags=b", "name INVALID_FORMAT" },
+    { &post, "name=%FF&tags=%00", "name INVALID_FORMAT, tags INVALID_FORMAT" },
+    { &post, "name=a&name=&name=b&tags=b", "name DUPLICATE" },
+    /* fields of one method alone */
+    { &post, "name=a&tags=b&version=1", "version UNKNOWN_FIELD" },
+    { &put, "version=1&id=" ID, "id UNKNOWN_FIELD" },
+    { &put, "Name=a&=1", "Name UNKNOWN_FIELD,  UNKNOWN_FIELD" },
+};
+
+static ch_req_t *arrive_form(const ch_route_t *route, const char *form)
+{
+    ch_req_t *rq = arrive(route, NULL, NULL);
+
+    if (route == &put) {
+        set_params(rq, ID, NULL, NULL);
+    }
+    rq->form = 1;
+    rq->raw_body.len = strlen(form);
+    rq->raw_body.data = ch_check_copy(form, rq->raw_body.len);
+    return rq;
+}
+
+START_TEST(faults_of_forms)
+{
+    ch_req_t *rq = arrive_form(forms[_i].route, forms[_i].form);
+
+    ck_assert_str_eq(ch_faults_of(ch_validate_stage(rq)), forms[_i].faults);
+}
+END_TEST
+
+START_TEST(values_of_forms)
+{
+    ch_req_t *rq = arrive_form(&post, "tags=x+y&name=%20a+&count=7");
+    const body_t *in;
+
+    ck_assert_ptr_null(ch_validate_stage(rq));
+    in = rq->body;
+    ck_assert_str_eq(in->name, "a");
+    ck_assert_int_eq(in->count, 7);
+    ck_assert_int_eq(in->colour, 1); /* a default */
+    ck_assert_str_eq(APR_ARRAY_IDX(in->tags, 0, const char *), "x y");
+    ck_assert(CH_GIVEN(rq, body_t, count) && !CH_GIVEN(rq, body_t, note));
+}
+END_TEST
+
+START_TEST(a_form_of_too_many_pairs)
+{
+    char form[CH_PAIRS_MAX + 1];
+
+    memset(form, '&', sizeof(form));
+    form[CH_PAIRS_MAX] = '\0';
+    ck_assert_str_eq(ch_faults_of(ch_validate_stage(arrive_form(&bare, form))),
+                     "- TOO_MANY");
+    form[CH_PAIRS_MAX - 1] = '\0';
+    ck_assert_ptr_null(ch_validate_stage(arrive_form(&bare, form)));
+}
+END_TEST
+
 /* --- values ---------------------------------------------------------------
  */
 
@@ -478,6 +553,8 @@ START_TEST(a_table_checks_itself)
 END_TEST
 
 CH_SUITE_MAIN("web/validate", CH_EACH(faults_of_bodies, bodies),
+              CH_EACH(faults_of_forms, forms), CH_ONCE(values_of_forms),
+              CH_ONCE(a_form_of_too_many_pairs),
               CH_ONCE(a_create_gets_defaults), CH_ONCE(an_update_gets_none),
               CH_ONCE(null_is_given), CH_ONCE(a_bit_for_each_row),
               CH_ONCE(an_offset_of_no_row),

@@ -39,6 +39,9 @@ const ALIASES = {
   '/api/v1/auth/refresh-token': '/api/v1/auth/refresh',
   '/api/v1/auth/profile': '/api/v1/user/profile',
   '/api/v1/users/profile': '/api/v1/user/profile',
+  '/api/v1/contact': '/api/v1/forms/contact',
+  '/api/v1/demo-requests': '/api/v1/forms/demo',
+  '/api/v1/forms/demo-requests': '/api/v1/forms/demo',
 };
 const VERSIONED = new Set([
   '/api/v1/auth/me',
