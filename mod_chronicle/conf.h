@@ -3,6 +3,8 @@
 #ifndef CH_CONF_H
 #define CH_CONF_H
 
+#include <apr.h>
+
 #include "chronicle.h"
 
 /* Rate classes (API.md 1.9): name, requests, seconds. */
@@ -80,6 +82,7 @@ struct ch_conf_t {
     int cache_size;  /* bytes, of the whole server */
     int site; /* number of its database, -1 = one too many; servers that share
                * a database share it */
+    apr_off_t import_limit; /* bytes of a file of conversations */
     int api_log_rate; /* rows per second, 0 = off */
 
     int socketio;                 /* Socket.IO is served */

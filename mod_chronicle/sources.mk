@@ -70,6 +70,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/html.c \
 	mod_chronicle/base/idna.c \
 	mod_chronicle/base/json.c \
+	mod_chronicle/base/jsonseq.c \
 	mod_chronicle/base/jsonw.c \
 	mod_chronicle/base/logline.c \
 	mod_chronicle/base/member.c \
@@ -79,6 +80,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/seal.c \
 	mod_chronicle/base/text.c \
 	mod_chronicle/base/trace.c \
+	mod_chronicle/base/unzip.c \
 	mod_chronicle/base/uuid.c \
 	mod_chronicle/base/words.c \
 	mod_chronicle/base/zip.c \
@@ -145,6 +147,7 @@ chronicle_core_sources = \
 	mod_chronicle/web/cors.c \
 	mod_chronicle/web/download.c \
 	mod_chronicle/web/item.c \
+	mod_chronicle/web/multipart.c \
 	mod_chronicle/web/openapi.c \
 	mod_chronicle/web/openapi_answer.c \
 	mod_chronicle/web/openapi_schema.c \
@@ -157,6 +160,7 @@ chronicle_core_sources = \
 	mod_chronicle/web/secure.c \
 	mod_chronicle/web/spill.c \
 	mod_chronicle/web/stages.c \
+	mod_chronicle/web/upload.c \
 	mod_chronicle/web/validate.c
 
 # The module record and the room that faces httpd.
@@ -222,6 +226,7 @@ chronicle_headers = \
 	mod_chronicle/base/html.h \
 	mod_chronicle/base/idna.h \
 	mod_chronicle/base/json.h \
+	mod_chronicle/base/jsonseq.h \
 	mod_chronicle/base/jsonw.h \
 	mod_chronicle/base/logline.h \
 	mod_chronicle/base/member.h \
@@ -231,6 +236,7 @@ chronicle_headers = \
 	mod_chronicle/base/seal.h \
 	mod_chronicle/base/text.h \
 	mod_chronicle/base/trace.h \
+	mod_chronicle/base/unzip.h \
 	mod_chronicle/base/uuid.h \
 	mod_chronicle/base/words.h \
 	mod_chronicle/base/zip.h \
@@ -293,6 +299,7 @@ chronicle_headers = \
 	mod_chronicle/web/download.h \
 	mod_chronicle/web/field.h \
 	mod_chronicle/web/item.h \
+	mod_chronicle/web/multipart.h \
 	mod_chronicle/web/openapi.h \
 	mod_chronicle/web/openapi_answer.h \
 	mod_chronicle/web/openapi_schema.h \
@@ -300,4 +307,6 @@ chronicle_headers = \
 	mod_chronicle/web/query.h \
 	mod_chronicle/web/reply.h \
 	mod_chronicle/web/request.h \
-	mod_chronicle/web/route.h
+	mod_chronicle/web/route.h \
+	mod_chronicle/web/spill.h \
+	mod_chronicle/web/upload.h

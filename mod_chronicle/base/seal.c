@@ -59,6 +59,42 @@ void ch_seal_sha256(const void *data, size_t len,
     must(EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1);
 }
 
+struct ch_seal_sum_t {
+    apr_pool_t *pool;
+    EVP_MD_CTX *context;
+};
+
+static apr_status_t free_sum(void *data)
+{
+    EVP_MD_CTX_free(((ch_seal_sum_t *)data)->context);
+    return APR_SUCCESS;
+}
+
+ch_seal_sum_t *ch_seal_sum_make(apr_pool_t *pool)
+{
+    ch_seal_sum_t *sum = apr_palloc(pool, sizeof(*sum));
+
+    sum->pool = pool;
+    sum->context = EVP_MD_CTX_new();
+    must(sum->context
+         && EVP_DigestInit_ex(sum->context, EVP_sha256(), NULL) == 1);
+    apr_pool_cleanup_register(pool, sum, free_sum, apr_pool_cleanup_null);
+    return sum;
+}
+
+void ch_seal_sum_add(ch_seal_sum_t *sum, const void *data, size_t len)
+{
+    must(EVP_DigestUpdate(sum->context, data, len) == 1);
+}
+
+const char *ch_seal_sum_hex(ch_seal_sum_t *sum)
+{
+    unsigned char hash[CH_SHA256_LEN];
+
+    must(EVP_DigestFinal_ex(sum->context, hash, NULL) == 1);
+    return ch_seal_hex(sum->pool, hash, sizeof(hash));
+}
+
 void ch_seal_sha1(const void *data, size_t len,
                   unsigned char out[CH_SHA1_LEN])
 {

@@ -27,6 +27,14 @@ void ch_seal_sha1(const void *data, size_t len,
 const char *ch_seal_sha256_hex(apr_pool_t *pool, const void *data,
                                size_t len);
 
+/* The same of bytes that come in pieces; lives in pool. The hash may be asked
+ * for once. */
+typedef struct ch_seal_sum_t ch_seal_sum_t;
+
+ch_seal_sum_t *ch_seal_sum_make(apr_pool_t *pool);
+void ch_seal_sum_add(ch_seal_sum_t *sum, const void *data, size_t len);
+const char *ch_seal_sum_hex(ch_seal_sum_t *sum);
+
 /* Strong random bytes; aborts the process if the system has none. */
 void ch_seal_random(void *out, size_t len);
 

@@ -292,6 +292,9 @@ static void fill_conf(apr_pool_t *pool, ch_conf_t *conf,
         settings->db_wait_ms > 0 ? settings->db_wait_ms : DB_WAIT_MS;
     conf->cache_size =
         settings->cache_size >= 0 ? settings->cache_size : CACHE_SIZE;
+    conf->import_limit = settings->import_limit
+                             ? ch_config_size(settings->import_limit)
+                             : CH_BODY_MAX;
     conf->job_workers =
         settings->job_workers >= 0 ? settings->job_workers : JOB_WORKERS;
     conf->api_log_rate =

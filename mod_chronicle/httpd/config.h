@@ -33,6 +33,7 @@
     TEXT(metrics_token)                                                       \
     TEXT(docs_dir)                                                            \
     TEXT(redis) /* a URL that was checked, or "off" */                        \
+    TEXT(import_limit) /* bytes, with K, M or G; checked */                   \
     TEXT(storage_dir)                                                         \
     TEXT(smtp)                                                                \
     TEXT(mail_from)                                                           \
@@ -113,6 +114,9 @@ const char *ch_config_dbd_params(apr_pool_t *pool, server_rec *main_server,
 /* Adds "kid:secret" to a list of ch_secret_t; an error text or NULL. */
 const char *ch_config_add_jwt(apr_pool_t *pool, apr_array_header_t **list,
                               const char *value);
+
+/* Bytes, or with K, M or G; -1 for what is neither. */
+apr_int64_t ch_config_size(const char *text);
 
 /* A variable of the environment; NULL when it is empty, too. */
 const char *ch_config_variable(apr_pool_t *pool, const char *name);

@@ -176,8 +176,7 @@ static const char *set_upgrade(cmd_parms *cmd, void *dir, const char *text)
                       "must be 100 to 600000 milliseconds");
 }
 
-/* Bytes, or with K, M or G. */
-static const char *set_size(cmd_parms *cmd, void *dir, const char *text)
+apr_int64_t ch_config_size(const char *text)
 {
     static const char units[] = "KMG";
     char *end;
@@ -188,7 +187,14 @@ static const char *set_size(cmd_parms *cmd, void *dir, const char *text)
         size <<= 10 * (unit - units + 1);
         end++;
     }
-    if (*end || end == text || size < 0 || size > INT_MAX) {
+    return *end || end == text || size < 0 ? -1 : size;
+}
+
+static const char *set_size(cmd_parms *cmd, void *dir, const char *text)
+{
+    apr_int64_t size = ch_config_size(text);
+
+    if (size < 0 || size > INT_MAX) {
         return wrong(cmd, "must be bytes, or a number with K, M or G, below "
                           "2G");
     }
@@ -203,6 +209,19 @@ static const char *set_cache_size(cmd_parms *cmd, void *dir,
     const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     return error ? error : set_size(cmd, dir, text);
+}
+
+#define IMPORT_MAX (APR_INT64_C(4) << 30)
+
+static const char *set_import_limit(cmd_parms *cmd, void *dir,
+                                    const char *text)
+{
+    apr_int64_t size = ch_config_size(text);
+
+    if (size < 1 || size > IMPORT_MAX) {
+        return wrong(cmd, "must be 1 byte to 4G");
+    }
+    return set_text(cmd, dir, text);
 }
 
 static const char *set_log_rate(cmd_parms *cmd, void *dir, const char *text)
@@ -474,6 +493,8 @@ const command_rec ch_directives[] = {
                   "connection"),
     AP_INIT_TAKE1("ChronicleCacheSize", set_cache_size, AT(cache_size),
                   SCOPE, "memory for answers that are kept, 0 for none"),
+    AP_INIT_TAKE1("ChronicleImportLimit", set_import_limit, AT(import_limit),
+                  SCOPE, "bytes of a file of conversations, with K, M or G"),
     AP_INIT_TAKE1("ChronicleJobWorkers", set_workers, AT(job_workers), SCOPE,
                   "background jobs that this server runs at a time"),
     AP_INIT_TAKE1("ChronicleApiLogRate", set_log_rate, AT(api_log_rate),
@@ -521,6 +542,7 @@ static const struct {
     { { .take1 = set_payload }, CH_SHOW_NUMBER },
     { { .take1 = set_upgrade }, CH_SHOW_NUMBER },
     { { .take1 = set_cache_size }, CH_SHOW_SIZE },
+    { { .take1 = set_import_limit }, CH_SHOW_TEXT },
     { { .take1 = add_origin }, CH_SHOW_LIST },
     { { .take1 = add_word }, CH_SHOW_LIST },
     { { .take1 = add_jwt }, CH_SHOW_KEYS },

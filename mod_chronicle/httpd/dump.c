@@ -42,6 +42,7 @@ static const struct {
     { "ChronicleDocsDir", CH_DATADIR "/swagger-ui", NULL },
     { "ChronicleFeature", "every area is `On`", NULL },
     { "ChronicleFrontendUrl", "this server itself", "FRONTEND_URL" },
+    { "ChronicleImportLimit", "10M", NULL },
     { "ChronicleJobWorkers", "2", NULL },
     { "ChronicleJwtSecret", "none", "JWT_SECRET" },
     { "ChronicleLog", "none", NULL },

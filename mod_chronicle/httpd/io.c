@@ -46,9 +46,17 @@ static apr_status_t status_of(apr_bucket *bucket)
     return APR_SUCCESS;
 }
 
-/* Takes one brigade's data; *end at the end of the body. */
-static apr_status_t take(apr_bucket_brigade *brigade, ch_buf_t *body,
-                         int *end)
+/* A body on its way. */
+typedef struct {
+    ch_body_taker_t *take;
+    void *ctx;
+    apr_off_t left; /* bytes that it may still have */
+    int end;
+    ch_err_t *err; /* of take */
+} stream_t;
+
+/* Passes on one brigade's data. */
+static apr_status_t pass_on(apr_bucket_brigade *brigade, stream_t *stream)
 {
     apr_bucket *bucket;
 
@@ -60,7 +68,7 @@ static apr_status_t take(apr_bucket_brigade *brigade, ch_buf_t *body,
         apr_status_t rv;
 
         if (APR_BUCKET_IS_EOS(bucket)) {
-            *end = 1;
+            stream->end = 1;
             return APR_SUCCESS;
         }
         if (APR_BUCKET_IS_METADATA(bucket)) {
@@ -74,9 +82,13 @@ static apr_status_t take(apr_bucket_brigade *brigade, ch_buf_t *body,
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        ch_buf_add(body, data, len);
-        if (body->overflow) {
+        if ((apr_off_t)len > stream->left) {
             return APR_ENOSPC;
+        }
+        stream->left -= (apr_off_t)len;
+        stream->err = stream->take(stream->ctx, data, len);
+        if (stream->err) {
+            return APR_EGENERAL;
         }
     }
     return APR_SUCCESS;
@@ -84,44 +96,63 @@ static apr_status_t take(apr_bucket_brigade *brigade, ch_buf_t *body,
 
 /* LimitRequestBody of this place where it is less than max. Where the size is
  * known nothing is read, or the server's filter would answer in our place. */
-static ch_err_t *check_limit(ch_req_t *rq, size_t *max)
+static ch_err_t *check_limit(ch_req_t *rq, apr_off_t *max)
 {
     apr_off_t limit = ap_get_limit_req_body(rq->io_ctx);
 
-    if (limit > 0 && (apr_uint64_t)limit < *max) {
-        *max = (size_t)limit;
+    if (limit > 0 && limit < *max) {
+        *max = limit;
     }
-    return rq->body_size > (apr_off_t)*max ? body_error(rq, APR_ENOSPC) : NULL;
+    return rq->body_size > *max ? body_error(rq, APR_ENOSPC) : NULL;
+}
+
+static ch_err_t *stream_body(ch_req_t *rq, apr_off_t max,
+                             ch_body_taker_t *take, void *ctx)
+{
+    request_rec *r = rq->io_ctx;
+    ch_err_t *err = check_limit(rq, &max);
+    stream_t stream = { .take = take, .ctx = ctx, .left = max };
+    apr_bucket_brigade *brigade;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (err) {
+        return err;
+    }
+    brigade = apr_brigade_create(rq->pool, r->connection->bucket_alloc);
+    while (!stream.end && rv == APR_SUCCESS) {
+        rv = ap_get_brigade(r->input_filters, brigade, AP_MODE_READBYTES,
+                            APR_BLOCK_READ, HUGE_STRING_LEN);
+        if (rv == APR_SUCCESS) {
+            rv = pass_on(brigade, &stream);
+        }
+        apr_brigade_cleanup(brigade);
+    }
+    if (stream.err) {
+        return stream.err;
+    }
+    return rv == APR_SUCCESS ? NULL : body_error(rq, rv);
+}
+
+static ch_err_t *collect(void *ctx, const char *data, size_t len)
+{
+    ch_buf_add(ctx, data, len);
+    return NULL;
 }
 
 static ch_err_t *read_body(ch_req_t *rq, size_t max, ch_bytes_t *out)
 {
-    request_rec *r = rq->io_ctx;
-    ch_err_t *err = check_limit(rq, &max);
+    apr_off_t limit = (apr_off_t)max;
+    ch_err_t *err = check_limit(rq, &limit);
     size_t size = rq->body_size > 0 ? (size_t)rq->body_size + 1 : 8192;
-    apr_bucket_brigade *brigade;
-    apr_status_t rv = APR_SUCCESS;
     ch_buf_t *body;
-    int end = 0;
 
     if (err) {
         return err;
     }
     body = ch_buf_make(rq->pool, size, max + 1);
-    brigade = apr_brigade_create(rq->pool, r->connection->bucket_alloc);
-    while (!end && rv == APR_SUCCESS) {
-        rv = ap_get_brigade(r->input_filters, brigade, AP_MODE_READBYTES,
-                            APR_BLOCK_READ, HUGE_STRING_LEN);
-        if (rv == APR_SUCCESS) {
-            rv = take(brigade, body, &end);
-        }
-        apr_brigade_cleanup(brigade);
-        if (body->len > max) {
-            rv = APR_ENOSPC;
-        }
-    }
-    if (rv != APR_SUCCESS) {
-        return body_error(rq, rv);
+    err = stream_body(rq, limit, collect, body);
+    if (err) {
+        return err;
     }
     out->data = ch_buf_cstr(body);
     out->len = body->len;
@@ -226,6 +257,7 @@ static apr_status_t open_for_reading(ch_req_t *rq, const char *path,
 
 const ch_io_t ch_server_io = {
     .read_body = read_body,
+    .stream_body = stream_body,
     .log = write_log,
     .event = keep_event,
     .security = write_security,

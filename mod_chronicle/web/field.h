@@ -47,6 +47,9 @@ typedef enum {
 #define CH_UPDATE_ONLY 0x100 /* of a body: a field of PUT and PATCH alone */
 #define CH_MAY_LACK 0x200 /* of answers: left out when the column is not
                            * there or NULL */
+#define CH_NOT_UPLOAD 0x400 /* of a body: not a field of multipart/form-data,
+                             * where the file is in its place. Rows of OBJECT,
+                             * JSON and NEST are none without it */
 
 /* PUT is a partial update: under CH_PUT and CH_PATCH no row of the body is
  * required and no default is set. */
@@ -113,6 +116,10 @@ typedef struct {
     { .name = "cursor", CH_IN(T, member.cursor, CH_T_SECRET),                 \
       .flags = CH_KEEP_EMPTY, .max = CH_CURSOR_MAX,                           \
       .doc = "nextCursor of the page before; empty = the first page" }
+
+/* Whether the row is a text part of multipart/form-data, too. One of STRS has
+ * its elements with commas between them. */
+int ch_field_in_upload(const ch_field_t *row);
 
 /* Index of the row bound to this offset; -1 when there is none. */
 int ch_field_at(const ch_fields_t *fields, size_t offset);

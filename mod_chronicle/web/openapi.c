@@ -260,6 +260,26 @@ static void write_media(ch_openapi_t *doc, const ch_route_t *route,
     ch_buf_putc(doc->buf, '}');
 }
 
+/* Elements of a list stand in one part, with commas between them. */
+static void write_upload(ch_openapi_t *doc, const ch_fields_t *body)
+{
+    int i;
+
+    ch_member(doc->buf, "multipart/form-data");
+    CH_BUF_LIT(doc->buf, "{\"schema\":");
+    ch_schema_upload(doc->buf, doc->components, body);
+    ch_member(doc->buf, "encoding");
+    ch_buf_putc(doc->buf, '{');
+    for (i = 0; i < body->count; i++) {
+        if (body->rows[i].type == CH_T_STRS
+            && ch_field_in_upload(&body->rows[i])) {
+            ch_member_json(doc->buf, body->rows[i].name,
+                           "{\"style\":\"form\",\"explode\":false}");
+        }
+    }
+    CH_BUF_LIT(doc->buf, "}}");
+}
+
 static void write_body(ch_openapi_t *doc, const ch_route_t *route)
 {
     const ch_fields_t *body = route->body;
@@ -280,6 +300,9 @@ static void write_body(ch_openapi_t *doc, const ch_route_t *route)
     write_media(doc, route, "application/json");
     if (route->flags & CH_FORM) {
         write_media(doc, route, CH_FORM_MEDIA);
+    }
+    if (route->upload_max) {
+        write_upload(doc, body);
     }
     CH_BUF_LIT(doc->buf, "}}");
 }

@@ -9,7 +9,13 @@
 
 /* What a schema is for: the same row is loose in a request (it may be left
  * out, times come in many forms) and exact in an answer. */
-typedef enum { FOR_CREATE, FOR_UPDATE, FOR_QUERY, FOR_ANSWER } use_e;
+typedef enum {
+    FOR_CREATE,
+    FOR_UPDATE,
+    FOR_UPLOAD,
+    FOR_QUERY,
+    FOR_ANSWER
+} use_e;
 
 typedef struct {
     const ch_fields_t *fields;
@@ -52,6 +58,11 @@ const char *ch_schema_doc(apr_pool_t *pool, const ch_field_t *field)
 }
 
 /* --- one row ------------------------------------------------------------- */
+
+static int is_nullable(const ch_field_t *field, use_e use)
+{
+    return (field->flags & CH_NULLABLE) && use != FOR_UPLOAD;
+}
 
 static void write_type(ch_buf_t *buf, const char *type, int nullable)
 {
@@ -168,7 +179,7 @@ static void write_array_rules(ch_buf_t *buf, const ch_field_t *field)
 
 static void write_string(ch_buf_t *buf, const ch_field_t *field, use_e use)
 {
-    int nullable = (field->flags & CH_NULLABLE) != 0;
+    int nullable = is_nullable(field, use);
 
     write_type(buf, "string", nullable);
     if (field->choices) {
@@ -182,7 +193,7 @@ static void write_string(ch_buf_t *buf, const ch_field_t *field, use_e use)
 /* Everything but references and CH_SPECIAL. */
 static void write_plain(ch_buf_t *buf, const ch_field_t *field, use_e use)
 {
-    int nullable = (field->flags & CH_NULLABLE) != 0;
+    int nullable = is_nullable(field, use);
 
     switch (field->type) {
     case CH_T_INT:
@@ -336,15 +347,16 @@ static void write_row(ch_buf_t *buf, ch_components_t *components,
 /* Whether a row is among the members at all. */
 static int has_row(const ch_field_t *field, use_e use)
 {
-    return !((use == FOR_CREATE && (field->flags & CH_UPDATE_ONLY))
+    return !((use == FOR_UPLOAD && !ch_field_in_upload(field))
+             || (use == FOR_CREATE && (field->flags & CH_UPDATE_ONLY))
              || (use == FOR_UPDATE && (field->flags & CH_CREATE_ONLY)));
 }
 
 static int is_required(const ch_field_t *field, use_e use)
 {
     return (use == FOR_ANSWER && !(field->flags & CH_MAY_LACK))
-           || (use == FOR_CREATE && (field->flags & CH_REQUIRED)
-               && has_row(field, use));
+           || ((use == FOR_CREATE || use == FOR_UPLOAD)
+               && (field->flags & CH_REQUIRED) && has_row(field, use));
 }
 
 static void write_required(ch_buf_t *buf, const ch_fields_t *fields, use_e use)
@@ -352,6 +364,11 @@ static void write_required(ch_buf_t *buf, const ch_fields_t *fields, use_e use)
     int any = 0;
     int i;
 
+    if (use == FOR_UPLOAD) {
+        ch_member(buf, "required");
+        CH_BUF_LIT(buf, "[\"file\"");
+        any = 1;
+    }
     for (i = 0; i < fields->count; i++) {
         const ch_field_t *field = &fields->rows[i];
 
@@ -379,6 +396,10 @@ static void write_table(ch_buf_t *buf, ch_components_t *components,
     write_required(buf, fields, use);
     ch_member(buf, "properties");
     ch_buf_putc(buf, '{');
+    if (use == FOR_UPLOAD) {
+        ch_member_json(buf, "file",
+                       "{\"type\":\"string\",\"format\":\"binary\"}");
+    }
     for (i = 0; i < fields->count; i++) {
         if (has_row(&fields->rows[i], use)) {
             write_row(buf, components, &fields->rows[i], use);
@@ -391,6 +412,12 @@ void ch_schema_body(ch_buf_t *buf, ch_components_t *components,
                     const ch_fields_t *fields, int update)
 {
     write_reference(buf, components, fields, update ? FOR_UPDATE : FOR_CREATE);
+}
+
+void ch_schema_upload(ch_buf_t *buf, ch_components_t *components,
+                      const ch_fields_t *fields)
+{
+    write_table(buf, components, fields, FOR_UPLOAD);
 }
 
 void ch_schema_answer(ch_buf_t *buf, ch_components_t *components,

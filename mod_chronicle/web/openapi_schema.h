@@ -19,6 +19,10 @@ ch_components_t *ch_components_make(apr_pool_t *pool);
 void ch_schema_body(ch_buf_t *buf, ch_components_t *components,
                     const ch_fields_t *fields, int update);
 
+/* The same as multipart/form-data: the rows that can be text, and "file". */
+void ch_schema_upload(ch_buf_t *buf, ch_components_t *components,
+                      const ch_fields_t *fields);
+
 /* The schema of an answer's object: all rows are there, and no others. A row
  * of CH_T_NEST is an object by its table, one of CH_T_JSON with a table an
  * array of such objects. */

@@ -66,8 +66,9 @@ static ch_err_t *perform_once(ch_req_t *rq)
         .route = apr_pstrcat(rq->pool, ch_method_names[rq->route->method],
                              " ", rq->canonical, NULL),
         .key = rq->idem_key,
-        .hash = ch_seal_sha256_hex(rq->pool, rq->raw_body.data,
-                                   rq->raw_body.len),
+        .hash = rq->upload ? rq->upload->sha256
+                           : ch_seal_sha256_hex(rq->pool, rq->raw_body.data,
+                                                rq->raw_body.len),
     };
     ch_idem_answer_t answer;
     ch_err_t *err = ch_idem_begin(rq->pool, rq->db, &idem, &answer);

@@ -14,11 +14,18 @@
 #include "store/db.h"
 #include "web/route.h"
 
+/* Takes the next bytes of a body. An error ends the reading. */
+typedef ch_err_t *ch_body_taker_t(void *ctx, const char *data, size_t len);
+
 /* What httpd/ lends to the other rooms. */
 typedef struct {
     /* Reads the whole body, at most max bytes, into *out (request's pool).
      * PAYLOAD_TOO_LARGE, VALIDATION_ERROR (cut off), or another error. */
     ch_err_t *(*read_body)(ch_req_t *rq, size_t max, ch_bytes_t *out);
+    /* The same piece by piece, none of which is kept: what take answers is
+     * passed on, PAYLOAD_TOO_LARGE comes as soon as max is passed. */
+    ch_err_t *(*stream_body)(ch_req_t *rq, apr_off_t max,
+                             ch_body_taker_t *take, void *ctx);
     /* One line to the error log. level: 'e', 'w', 'n', 'i'. number: CHnnnn.
      * Control characters are escaped there. */
     void (*log)(ch_req_t *rq, char level, int number, const char *text);
@@ -54,6 +61,20 @@ struct ch_principal_t {
                  * signature is known to be good */
     unsigned char csrf[32]; /* SHA-256 of the CSRF token, of cookies */
 };
+
+/* A file that came in a part of multipart/form-data, with other parts that
+ * are the members of rq->body. */
+typedef struct {
+    const char *filename; /* as the client calls it, UTF-8 without a path and
+                           * without control characters; "" = it did not */
+    const char *media;    /* Content-Type of the part, "" = none */
+    apr_file_t *file;     /* without a name, at its beginning; it goes with
+                           * the request's pool */
+    apr_off_t size;       /* bytes, 0 is possible */
+    const char *sha256;   /* hex, of all that was sent: the names and bytes of
+                           * every part, but not the boundary, which clients
+                           * make anew when they try again */
+} ch_upload_t;
 
 /* What will be sent. */
 typedef struct {
@@ -107,6 +128,8 @@ struct ch_req_t {
     ch_bytes_t raw_body;
     const ch_json_t *json;
     int form; /* the body is application/x-www-form-urlencoded */
+    const ch_upload_t *upload;    /* NULL = none, it was JSON */
+    const apr_array_header_t *texts; /* its other parts: of ch_pair_t */
     const char *filter_key;       /* query without paging, for cursors */
     const apr_array_header_t *if_match; /* of apr_int64_t; NULL = any */
     const char *canonical;        /* path, without aliases */

@@ -69,6 +69,10 @@ struct ch_route_t {
     const ch_fields_t *out;
     const ch_code_e *codes; /* its own beside the general ones */
     int code_count;
+    size_t upload_max; /* offset in ch_conf_t of the apr_off_t of bytes that a
+                        * file may have; 0 = no uploads. Where it is set the
+                        * body may also be multipart/form-data, with a part
+                        * "file" and the rows of `body` as text */
     const char *media; /* of the answer, NULL = application/json; of CH_FILE
                         * two may be named, with a blank between them */
     ch_handler_t *handler;

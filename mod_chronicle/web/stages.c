@@ -9,8 +9,9 @@
 
 #include "store/counter.h"
 #include "store/limit.h"
+#include "web/multipart.h"
 #include "web/reply.h"
-#include "web/request.h"
+#include "web/upload.h"
 
 /* --- route ------------------------------------------------------------ */
 
@@ -233,18 +234,29 @@ static int takes_empty(const ch_route_t *route)
     return 1;
 }
 
+static ch_err_t *wrong_media(const ch_req_t *rq)
+{
+    return ch_err_make(rq->pool, CH_E_UNSUPPORTED_MEDIA_TYPE,
+                       rq->route->upload_max
+                           ? "Send application/json or multipart/form-data"
+                           : NULL);
+}
+
 ch_err_t *ch_body_stage(ch_req_t *rq)
 {
     const char *type = ch_req_header(rq, "Content-Type");
     ch_err_t *err;
 
+    if (rq->route->upload_max && type && ch_multipart_is(type)) {
+        return ch_upload_read(rq);
+    }
     rq->form = type && (rq->route->flags & CH_FORM)
                && is_media(type, CH_FORM_MEDIA);
     if (rq->route->method == CH_GET || !rq->body_size) {
         rq->raw_body.data = "";
     }
     else if (type && !rq->form && !is_media(type, "application/json")) {
-        return ch_err_make(rq->pool, CH_E_UNSUPPORTED_MEDIA_TYPE, NULL);
+        return wrong_media(rq);
     }
     else if (rq->body_size > CH_BODY_MAX) {
         return ch_err_make(rq->pool, CH_E_PAYLOAD_TOO_LARGE, NULL);
@@ -256,7 +268,7 @@ ch_err_t *ch_body_stage(ch_req_t *rq)
         }
     }
     if (rq->raw_body.len && !type) {
-        return ch_err_make(rq->pool, CH_E_UNSUPPORTED_MEDIA_TYPE, NULL);
+        return wrong_media(rq);
     }
     if (rq->raw_body.len && rq->form) {
         return NULL; /* taken apart where its fields are looked at */

@@ -11,6 +11,7 @@
 #include "web/item.h"
 #include "web/query.h"
 #include "web/request.h"
+#include "web/upload.h"
 
 int ch_field_at(const ch_fields_t *fields, size_t offset)
 {
@@ -22,6 +23,13 @@ int ch_field_at(const ch_fields_t *fields, size_t offset)
         }
     }
     return -1;
+}
+
+int ch_field_in_upload(const ch_field_t *row)
+{
+    return !(row->flags & (CH_NOT_UPLOAD | CH_UPDATE_ONLY))
+           && row->type != CH_T_OBJECT && row->type != CH_T_JSON
+           && row->type != CH_T_NEST;
 }
 
 static int bit_of(const ch_req_t *rq, apr_uint64_t bits, size_t offset)
@@ -345,6 +353,9 @@ static void check_body(ch_req_t *rq)
     else {
         check_json(rq, skip);
     }
+    if (rq->texts) {
+        ch_upload_bind(rq);
+    }
     if (fields && fields->check) {
         fields->check(rq, rq->body, &rq->faults);
     }
@@ -356,7 +367,8 @@ static void check_missing(ch_req_t *rq, const ch_fields_t *fields,
     int i;
 
     for (i = 0; fields && i < fields->count; i++) {
-        if ((fields->rows[i].flags & CH_REQUIRED) && !(given >> i & 1)) {
+        if ((fields->rows[i].flags & CH_REQUIRED) && !(given >> i & 1)
+            && (!rq->texts || ch_field_in_upload(&fields->rows[i]))) {
             ch_err_fault(rq->pool, &rq->faults, CH_D_MISSING_FIELD,
                          fields->rows[i].name, "missing %s", what);
         }

@@ -54,6 +54,8 @@ async function furnished(s, fields) {
   const message = await say(user, await makeRoom(user));
   ok(await user.post(`/chat/messages/${message.id}/reactions`, { emoji: 'x' }), 201);
   await s.sql("INSERT INTO notifications (user_id, type, title) VALUES ($1, 'system', 't')", [id]);
+  ok(await user.post('/conversations', { title: 'c', messages: [{ role: 'user', content: 'x' }] }), 201);
+  await s.sql("INSERT INTO conversation_imports (user_id, format, visibility) VALUES ($1, 'auto', 'private')", [id]);
   await sendForms(user);
   for (const table of ['contact_submissions', 'demo_requests'])
     await s.sql(`UPDATE ${table} SET handled_by = $1 WHERE user_id = $1`, [id]);

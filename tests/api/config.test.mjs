@@ -111,6 +111,7 @@ describe('configtest', () => {
       bad(`ChronicleSocketIoPing ${words}`),
     ),
     ...['999', '16000001', '1M', '-1', 'many', '""'].map((words) => bad(`ChronicleSocketIoMaxPayload ${words}`)),
+    ...['0', '-1', '5G', '4194305K', '4294967297', '1T', '1 M', 'K', '""'].map((words) => bad(`ChronicleImportLimit ${words}`)),
     ...['99', '600001', '5s', '""'].map((words) => bad(`ChronicleSocketIoUpgradeTimeout ${words}`)),
     ...['', '""', '"two words"', '"a\u00a0b"', '"a\x01"', 'x'.repeat(101)].map((words) =>
       bad(`ChronicleBlockedWords ${words}`.trim()),
@@ -143,8 +144,10 @@ describe('configtest', () => {
     });
   }
 
-  it('numbers of Socket.IO pass at their bounds', () => {
+  it('numbers pass at their bounds', () => {
     for (const lines of [
+      ['ChronicleImportLimit 1'],
+      ['ChronicleImportLimit 4g'],
       ['ChronicleSocketIoPing 100 100', 'ChronicleSocketIoMaxPayload 1000', 'ChronicleSocketIoUpgradeTimeout 100'],
       ['ChronicleSocketIoPing 3600000 3600000', 'ChronicleSocketIoMaxPayload 16000000', 'ChronicleSocketIoUpgradeTimeout 600000'],
       [`ChronicleBlockedWords ${'\u00e9'.repeat(100)}`],

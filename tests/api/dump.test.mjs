@@ -43,6 +43,7 @@ it('each directive is shown, with where its value comes from', async () => {
       `ChronicleRedis redis://:${LONG}-8@127.0.0.1:6379/2`,
       `ChronicleSmtp smtp://joe:${LONG}-9@localhost:25?tls=none`,
       'ChronicleMailFrom "Notes <notes@example.com>"',
+      'ChronicleImportLimit 3G',
       'ChronicleJobWorkers 0',
       'ChronicleRateLimit api 7/60',
       'ChronicleRateLimit chat off',
@@ -80,6 +81,7 @@ it('each directive is shown, with where its value comes from', async () => {
   assert.deepEqual(only(all, 'ChronicleRedis'), [['redis://(set)@127.0.0.1:6379/2', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleSmtp'), [['smtp://(set)@localhost:25?(set)', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleMailFrom'), [['Notes <notes@example.com>', 'httpd.conf']]);
+  assert.deepEqual(only(all, 'ChronicleImportLimit'), [['3G', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleJobWorkers'), [['0', 'httpd.conf']]);
   assert.deepEqual(only(all, 'ChronicleSocketIo'), [['On', 'default']]);
   assert.deepEqual(only(all, 'ChronicleSocketIoPing'), [['300 200', 'httpd.conf']]);

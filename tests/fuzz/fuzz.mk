@@ -10,13 +10,16 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_html \
 	tests/fuzz/fuzz_item \
 	tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_jsonseq \
 	tests/fuzz/fuzz_jwt \
 	tests/fuzz/fuzz_merge3 \
 	tests/fuzz/fuzz_mime \
+	tests/fuzz/fuzz_multipart \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_refresh \
 	tests/fuzz/fuzz_smtp_talk \
 	tests/fuzz/fuzz_socketio \
 	tests/fuzz/fuzz_trace \
+	tests/fuzz/fuzz_unzip \
 	tests/fuzz/fuzz_ws

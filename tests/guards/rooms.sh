@@ -72,7 +72,7 @@ awk '
 
 # --- foreign libraries ------------------------------------------------------
 
-# NAME-OF-HEADER (awk pattern) FILES that may include it. A library that is
+# NAME-OF-HEADER (awk pattern) FILES (with commas) that may include it. A library that is
 # not listed here is refused, so that a new one is a decision.
 cat >"$scratch/libraries" <<'END'
 ^(assert|ctype|errno|fcntl|float|inttypes|limits|math|setjmp|signal|stdarg|stdatomic|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$ *
@@ -80,6 +80,7 @@ cat >"$scratch/libraries" <<'END'
 ^(sys\/(socket|un|epoll|eventfd)|netinet\/.*|arpa\/inet|netdb|poll)\.h$ !base
 ^(apr|apu)(_[a-z0-9_]+)?\.h$ *
 ^(apr_dbd|mod_dbd|mod_ssl|mod_watchdog|mod_unixd|mod_log_config|mod_status|mod_auth|ap_[a-z_]+|http_[a-z_]+|httpd|util_[a-z_0-9]+|scoreboard|mpm_common|unixd)\.h$ httpd
+^locale\.h$ base/unzip.c
 ^jansson\.h$ base/json.c
 ^libxml\/ base/html.c
 ^utf8proc\.h$ base/text.c,base/fold.c
@@ -95,7 +96,7 @@ cat >"$scratch/libraries" <<'END'
 ^git2\.h$ base/merge3.c
 ^magic\.h$ base/sniff.c
 ^vips\/ base/thumb.c
-^archive(_entry)?\.h$ base/zip.c
+^archive(_entry)?\.h$ base/zip.c,base/unzip.c
 END
 
 awk '

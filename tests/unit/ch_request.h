@@ -41,6 +41,23 @@ static inline ch_err_t *ch_fake_read_body(ch_req_t *rq, size_t max,
     return NULL;
 }
 
+/* In pieces of 5 bytes. */
+static inline ch_err_t *ch_fake_stream_body(ch_req_t *rq, apr_off_t max,
+                                            ch_body_taker_t *take, void *ctx)
+{
+    ch_bytes_t body = { NULL, 0 };
+    ch_err_t *err = ch_fake_read_body(rq, (size_t)max, &body);
+
+    while (!err && body.len) {
+        size_t len = body.len < 5 ? body.len : 5;
+
+        err = take(ctx, body.data, len);
+        body.data += len;
+        body.len -= len;
+    }
+    return err;
+}
+
 static inline void ch_fake_log(ch_req_t *rq, char level, int number,
                                const char *text)
 {
@@ -78,6 +95,7 @@ static inline const char *ch_fake_remote_user(ch_req_t *rq)
 
 static const ch_io_t ch_fake_io = {
     .read_body = ch_fake_read_body,
+    .stream_body = ch_fake_stream_body,
     .log = ch_fake_log,
     .event = ch_fake_event,
     .security = ch_fake_security,

@@ -102,6 +102,18 @@ START_TEST(sha256_of_fips_180)
 }
 END_TEST
 
+START_TEST(sha256_of_pieces)
+{
+    ch_seal_sum_t *sum = ch_seal_sum_make(pool);
+
+    ch_seal_sum_add(sum, "a", 1);
+    ch_seal_sum_add(sum, "", 0);
+    ch_seal_sum_add(sum, "bc", 2);
+    ck_assert_str_eq(ch_seal_sum_hex(sum),
+                     ch_seal_sha256_hex(pool, "abc", 3));
+}
+END_TEST
+
 /* The first is RFC 5869 A.3 (its first 32 bytes); the second was computed
  * with another HMAC. */
 START_TEST(derive)
@@ -220,7 +232,8 @@ END_TEST
 
 CH_SUITE_MAIN("base/seal", CH_ONCE(hmac_of_rfc_4231),
               CH_ONCE(hmac_of_rfc_7515), CH_ONCE(empty_inputs),
-              CH_ONCE(sha256_of_fips_180), CH_ONCE(derive),
+              CH_ONCE(sha256_of_fips_180), CH_ONCE(sha256_of_pieces),
+              CH_ONCE(derive),
               CH_EACH(base64url, pairs),
               CH_EACH(base64url_refuses, not_base64),
               CH_ONCE(base64url_alphabet), CH_ONCE(equal),

@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 
 #include "base/json.h"
+#include "conf.h"
 #include "web/openapi.h"
 
 typedef struct {
@@ -39,6 +40,26 @@ static const ch_fields_t in_table = { .name = "Input",
                                       .rows = in_rows,
                                       .count = (int)CH_COUNT(in_rows),
                                       .size = sizeof(thing_t) };
+
+static const ch_field_t upload_rows[] = {
+    { .name = "name",
+      CH_IN(thing_t, text, CH_T_STR),
+      .min = 1,
+      .max = 9,
+      .flags = CH_REQUIRED | CH_NULLABLE },
+    { .name = "list", CH_IN(thing_t, list, CH_T_STRS), .max = 3 },
+    { .name = "data",
+      CH_IN(thing_t, id, CH_T_OBJECT),
+      .flags = CH_REQUIRED },
+    { .name = "id",
+      CH_IN(thing_t, id, CH_T_UUID),
+      .flags = CH_REQUIRED | CH_NOT_UPLOAD },
+};
+
+static const ch_fields_t upload_table = { .name = "Upload",
+                                          .rows = upload_rows,
+                                          .count = (int)CH_COUNT(upload_rows),
+                                          .size = sizeof(thing_t) };
 
 static const ch_field_t query_rows[] = {
     { .name = "folder",
@@ -134,6 +155,16 @@ static const ch_route_t rows[] = {
       .ok = 200,
       .tag = "Things",
       .summary = "Delete" },
+    { .method = CH_POST,
+      .path = "/api/v1/things/taken",
+      .auth = CH_USER,
+      .feature = CH_FEATURE_NOTES,
+      .ok = 201,
+      .body = &upload_table,
+      .upload_max = offsetof(ch_conf_t, import_limit),
+      .out = &out_table,
+      .tag = "Things",
+      .summary = "Take" },
 };
 
 static const ch_routes_t table = CH_ROUTES(rows);
@@ -193,6 +224,22 @@ static const struct {
     { "paths /api/v1/health", "-" },
     { "tags 1", "{\"name\":\"Things\","
                 "\"description\":\"Below `/api/v1/things`\"}" },
+    /* files */
+    { "paths /api/v1/things/taken post requestBody " SCHEMA,
+      "{\"$ref\":\"#/components/schemas/Upload\"}" },
+    { "paths /api/v1/things/taken post requestBody content "
+      "multipart/form-data",
+      "{\"schema\":{\"type\":\"object\",\"additionalProperties\":false,"
+      "\"required\":[\"file\",\"name\"],\"properties\":{"
+      "\"file\":{\"type\":\"string\",\"format\":\"binary\"},"
+      "\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":9},"
+      "\"list\":{\"type\":\"array\",\"maxItems\":3,"
+      "\"items\":{\"type\":\"string\"}}}},"
+      "\"encoding\":{\"list\":{\"style\":\"form\","
+      "\"explode\":false}}}" },
+    { "paths /api/v1/things post requestBody content multipart/form-data",
+      "-" },
+    { "components schemas Upload required", "[\"name\",\"data\",\"id\"]" },
     /* who may call */
     { "paths /health get security", "[]" },
     { "paths /api/v1/things get security",

@@ -75,6 +75,17 @@ static ch_req_t *arrive(const char *key, const char *body)
     return rq;
 }
 
+START_TEST(of_an_upload_its_own_hash_counts)
+{
+    const ch_upload_t upload = { .sha256 = "of all parts" };
+    ch_req_t *rq = arrive("k", "");
+
+    rq->upload = &upload;
+    ck_assert_ptr_null(ch_handler_stage(rq));
+    ck_assert_str_eq(keeper.asked.hash, "of all parts");
+}
+END_TEST
+
 START_TEST(without_a_key)
 {
     ch_req_t *rq = arrive(NULL, "{}");
@@ -187,7 +198,8 @@ START_TEST(what_could_not_be_kept)
 }
 END_TEST
 
-CH_SUITE_MAIN("web/perform", CH_ONCE(without_a_key), CH_ONCE(the_first_time),
+CH_SUITE_MAIN("web/perform", CH_ONCE(of_an_upload_its_own_hash_counts),
+              CH_ONCE(without_a_key), CH_ONCE(the_first_time),
               CH_ONCE(an_anonymous_client), CH_ONCE(again),
               CH_ONCE(while_it_runs), CH_ONCE(a_failure),
               CH_ONCE(what_could_not_be_kept))

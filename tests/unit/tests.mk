@@ -20,6 +20,7 @@ chronicle_unit_tests = \
 	tests/unit/test_base_html \
 	tests/unit/test_base_idna \
 	tests/unit/test_base_json \
+	tests/unit/test_base_jsonseq \
 	tests/unit/test_base_jsonw \
 	tests/unit/test_base_logline \
 	tests/unit/test_base_member \
@@ -30,6 +31,7 @@ chronicle_unit_tests = \
 	tests/unit/test_base_seal \
 	tests/unit/test_base_text \
 	tests/unit/test_base_trace \
+	tests/unit/test_base_unzip \
 	tests/unit/test_base_uuid \
 	tests/unit/test_base_zip \
 	tests/unit/test_blob_fs \
@@ -81,6 +83,7 @@ chronicle_unit_tests = \
 	tests/unit/test_web_cors \
 	tests/unit/test_web_headers \
 	tests/unit/test_web_item \
+	tests/unit/test_web_multipart \
 	tests/unit/test_web_openapi \
 	tests/unit/test_web_perform \
 	tests/unit/test_web_perform_kept \
@@ -92,4 +95,5 @@ chronicle_unit_tests = \
 	tests/unit/test_web_route \
 	tests/unit/test_web_secure \
 	tests/unit/test_web_stages \
+	tests/unit/test_web_upload \
 	tests/unit/test_web_validate
