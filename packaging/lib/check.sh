@@ -122,9 +122,13 @@ count_unit() {
 
 run_unit() {
     local log="$RUN_DIR/unit.log" code=0 counts
+    local make=(make -C "$BUILD" --no-print-directory -k)
     step "unit tests and fuzz seeds"
-    limited "$UNIT_LIMIT" "$log" make -C "$BUILD" --no-print-directory \
-        -j "$(processors)" -k check || code=$?
+    # built first; most of them wait most of the time
+    limited "$UNIT_LIMIT" "$log" "${make[@]}" -j "$(processors)" \
+        check TESTS= || cat "$log"
+    limited "$UNIT_LIMIT" "$log" "${make[@]}" -j $((2 * $(processors))) \
+        check || code=$?
     read -r -a counts <<<"$(count_unit "$log")"
     if [ "$code" -ne 0 ]; then
         cat "$log"

@@ -39,8 +39,8 @@ run_tsan() {
     export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1"
     limited "$TSAN_LIMIT" "$log" env CK_DEFAULT_TIMEOUT=240 \
         "${prefix[@]}" make -C "$BUILD_TSAN" --no-print-directory \
-        -j "$(processors)" -k check "check_PROGRAMS=$tests" "TESTS=$tests" ||
-        code=$?
+        -j $((2 * $(processors))) -k check "check_PROGRAMS=$tests" \
+        "TESTS=$tests" || code=$?
     read -r -a counts <<<"$(count_unit "$log")"
     if [ "$code" -ne 0 ]; then
         cat "$log"
