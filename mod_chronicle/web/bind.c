@@ -379,7 +379,8 @@ static void put_value(ch_bind_t *bind, const ch_json_t *value)
     const ch_field_t *row = bind->row;
     apr_int64_t count = (apr_int64_t)ch_json_size(value);
 
-    if (row->type == CH_T_JSON && (count < row->min || count > row->max)) {
+    if (ch_json_type(value) == CH_JSON_ARRAY
+        && (count < row->min || count > row->max)) {
         count_fault(bind, count < row->min);
         return;
     }
@@ -436,8 +437,11 @@ void ch_bind_json(ch_bind_t *bind, const ch_json_t *value)
         put_int(bind, ch_json_number(value) > 0 ? APR_INT64_MAX
                                                 : APR_INT64_MIN);
     }
-    else if (ch_json_type(value) != wants[type].type) {
-        ch_bind_fault(bind, CH_D_WRONG_TYPE, "must be %s", wants[type].name);
+    else if (ch_json_type(value) != wants[type].type
+             && !((bind->row->flags & CH_OR_OBJECT)
+                  && ch_json_type(value) == CH_JSON_OBJECT)) {
+        ch_bind_fault(bind, CH_D_WRONG_TYPE, "must be %s%s", wants[type].name,
+                      bind->row->flags & CH_OR_OBJECT ? " or an object" : "");
     }
     else if (type == CH_T_INT) {
         put_int(bind, ch_json_int(value));

@@ -51,6 +51,8 @@ typedef enum {
                              * where the file is in its place. Rows of OBJECT,
                              * JSON and NEST are none without it */
 
+#define CH_OR_OBJECT 0x800 /* of JSON in a body: an object is taken, too */
+
 /* PUT is a partial update: under CH_PUT and CH_PATCH no row of the body is
  * required and no default is set. */
 

@@ -206,6 +206,22 @@ static void write_success(ch_openapi_t *doc, const ch_operation_t *op)
     ch_buf_putc(doc->buf, '}');
 }
 
+/* It goes on in the background. */
+static void write_later(ch_openapi_t *doc, const ch_operation_t *op)
+{
+    ch_route_t route = *op->route;
+    ch_operation_t later = *op;
+
+    route.out = route.later;
+    later.route = &route;
+    ch_member(doc->buf, "202");
+    CH_BUF_LIT(doc->buf, "{\"description\":\"It goes on in the "
+                         "background\"");
+    write_success_headers(doc, &later);
+    write_content(doc, &route);
+    ch_buf_putc(doc->buf, '}');
+}
+
 /* What was asked for was there already. */
 static void write_again(ch_openapi_t *doc, const ch_operation_t *op)
 {
@@ -376,6 +392,9 @@ void ch_answer_write(ch_openapi_t *doc, const ch_operation_t *op)
     write_success(doc, op);
     if (op->route->flags & CH_AGAIN) {
         write_again(doc, op);
+    }
+    if (op->route->later) {
+        write_later(doc, op);
     }
     if (gives_parts(op->route)) {
         write_partial(doc, op);

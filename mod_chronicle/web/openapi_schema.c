@@ -218,6 +218,10 @@ static void write_plain(ch_buf_t *buf, const ch_field_t *field, use_e use)
         write_type(buf, "object", nullable);
         break;
     case CH_T_JSON:
+        if (field->flags & CH_OR_OBJECT) {
+            ch_member_json(buf, "type", "[\"array\",\"object\"]");
+            ch_member_int(buf, "maxItems", field->max);
+        }
         break;
     default:
         write_string(buf, field, use);

@@ -67,6 +67,8 @@ struct ch_route_t {
     const ch_fields_t *query;
     const ch_fields_t *body;
     const ch_fields_t *out;
+    const ch_fields_t *later; /* of 202: the work goes on in the background,
+                               * and this tells of it; NULL = never */
     const ch_code_e *codes; /* its own beside the general ones */
     int code_count;
     size_t upload_max; /* offset in ch_conf_t of the apr_off_t of bytes that a
