@@ -25,6 +25,13 @@ chronicle_core_sources = \
 	mod_chronicle/api/files.c \
 	mod_chronicle/api/folders.c \
 	mod_chronicle/api/forms.c \
+	mod_chronicle/api/import_chatgpt.c \
+	mod_chronicle/api/import_claude.c \
+	mod_chronicle/api/import_file.c \
+	mod_chronicle/api/import_job.c \
+	mod_chronicle/api/import_shape.c \
+	mod_chronicle/api/import_store.c \
+	mod_chronicle/api/imports.c \
 	mod_chronicle/api/mail.c \
 	mod_chronicle/api/members.c \
 	mod_chronicle/api/message_missed.c \
@@ -198,6 +205,7 @@ chronicle_headers = \
 	mod_chronicle/api/export.h \
 	mod_chronicle/api/files.h \
 	mod_chronicle/api/forms.h \
+	mod_chronicle/api/import.h \
 	mod_chronicle/api/mail.h \
 	mod_chronicle/api/notes.h \
 	mod_chronicle/api/notifications.h \

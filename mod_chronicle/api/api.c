@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/export.h"
 #include "api/files.h"
+#include "api/import.h"
 #include "api/mail.h"
 #include "api/upkeep.h"
 
@@ -14,6 +15,7 @@ const ch_routes_t *const ch_api_tables[] = {
     &ch_message_routes,    &ch_reaction_routes, &ch_message_read_routes,
     &ch_conversation_list_routes, &ch_conversation_search_routes,
     &ch_conversation_routes, &ch_conversation_read_routes,
+    &ch_import_routes,
     &ch_form_routes,
     &ch_admin_routes,      &ch_admin_log_routes,
 };
@@ -29,6 +31,7 @@ const ch_job_kind_t ch_job_kinds[] = {
     { .type = "trash_purge", .run = ch_upkeep_trash, .every = 86400 },
     { .type = "retention", .run = ch_upkeep_retention, .every = 3600 },
     { .type = "export", .run = ch_export_run, .ready = ch_files_ready },
+    { .type = "import", .run = ch_import_run, .ready = ch_files_ready },
     { .type = "file_delete", .run = ch_files_delete,
       .ready = ch_files_ready },
 };

@@ -41,6 +41,7 @@ extern const ch_routes_t ch_conversation_routes;
 extern const ch_routes_t ch_conversation_read_routes;
 extern const ch_routes_t ch_conversation_list_routes;
 extern const ch_routes_t ch_conversation_search_routes;
+extern const ch_routes_t ch_import_routes;
 extern const ch_routes_t ch_form_routes;
 extern const ch_routes_t ch_admin_routes;
 extern const ch_routes_t ch_admin_log_routes;

@@ -61,11 +61,16 @@ ch_err_t *ch_upkeep_trash(ch_job_t *job)
 static ch_err_t *retain_files(ch_job_t *job)
 {
     const sql_upkeep_exports_t over = { .fetch = CHUNK };
+    const sql_upkeep_imports_t told = { .fetch = CHUNK };
     apr_int64_t count;
     ch_err_t *err = sql_upkeep_lost_exports(job->db, &count);
 
+    err = err ? err : sql_upkeep_lost_imports(job->db, &count);
     do {
         err = err ? err : sql_upkeep_exports(job->db, &over, &count);
+    } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
+    do {
+        err = err ? err : sql_upkeep_imports(job->db, &told, &count);
     } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
     if (!err && job->conf->blob) {
         err = ch_blob_sweep(job->conf->blob, job->pool);

@@ -38,6 +38,9 @@ FROM (SELECT key, (row_number() OVER () - 1) / 1000 AS lot
             WHERE user_id = $1 AND thumbnail_key IS NOT NULL
             UNION ALL
             SELECT storage_key FROM exports
+            WHERE user_id = $1 AND storage_key IS NOT NULL
+            UNION ALL
+            SELECT storage_key FROM conversation_imports
             WHERE user_id = $1 AND storage_key IS NOT NULL) k) f
 GROUP BY lot;
 

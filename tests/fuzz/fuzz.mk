@@ -8,6 +8,7 @@ chronicle_fuzzers = \
 	tests/fuzz/fuzz_engineio \
 	tests/fuzz/fuzz_fields \
 	tests/fuzz/fuzz_html \
+	tests/fuzz/fuzz_import \
 	tests/fuzz/fuzz_item \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_jsonseq \

@@ -1,6 +1,7 @@
 # The unit tests: one program each, made from the file of the same name with .c
 # added, for example tests/unit/test_base_buf from tests/unit/test_base_buf.c.
 chronicle_unit_tests = \
+	tests/unit/test_api_import \
 	tests/unit/test_auth_email \
 	tests/unit/test_auth_identify \
 	tests/unit/test_auth_jwt \
