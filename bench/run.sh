@@ -11,12 +11,13 @@ usage: bench/run.sh [options]
   --seconds S      length of one measurement (8)
   --connections N  keep-alive connections (64)
   --only LIST      of empty,note,list,create,update,pull,push,cached,hosts,
-                   pgbench,growth,search,memory (all of these), realtime
+                   pgbench,growth,search,conversations,memory (all of these),
+                   realtime
   --servers LIST   of ours,express,fastify, and for realtime of ours,socketio,
                    socketio1,steps,ws (all)
   --rows LIST      sizes for growth, of 1k,10k,100k,1m (1k,100k)
-  --search-rows LIST  notes of one user for search, of 1k,10k,100k,1m
-                   (1k,10k,100k)
+  --search-rows LIST  notes of one user for search, of 1k,10k,100k,1m, and
+                   conversations of 20 messages, up to 100k (1k,10k,100k)
   --table N        notes of all users for search, none or 1m (none): takes
                    five minutes to fill
   --realtime LIST  of idle,wss,broadcast,send,rest (all)
@@ -42,7 +43,7 @@ root=$(dirname "$here")
 export BENCH_ROUNDS=3 BENCH_SECONDS=8 BENCH_CONNECTIONS=64 BENCH_ROWS=1k,100k
 export BENCH_SEARCH_ROWS=1k,10k,100k BENCH_TABLE=none
 export BENCH_ONLY=empty,note,list,create,update,pull,push,cached,hosts,pgbench
-BENCH_ONLY+=,growth,search,memory
+BENCH_ONLY+=,growth,search,conversations,memory
 export BENCH_SERVERS BENCH_FSYNC=on BENCH_JSON=
 export BENCH_REALTIME=idle,wss,broadcast,send,rest BENCH_IDLE=10000
 export BENCH_WSS=5000 BENCH_HOLD=26 BENCH_RECEIVERS=10000 BENCH_BROADCASTS=20

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { sql } from './ask.mjs';
 import { config, wants } from './config.mjs';
+import { conversations } from './conversations.mjs';
 import { growth } from './growth.mjs';
 import { measure, writeTokens } from './load.mjs';
 import { footprint } from './footprint.mjs';
@@ -95,16 +96,18 @@ async function measureAll(done) {
   if (!config.servers.includes('ours')) return;
   if (wants('growth')) done.growth = await growth(say);
   if (wants('search')) done.search = await searching(say);
+  if (wants('conversations')) await conversations(say, done);
   if (wants('memory')) done.memory = await footprint();
 }
 
-function print({ results, turns, growth: grown, search, memory,
-  realtime: sockets }) {
+function print({ results, turns, growth: grown, search, conversations: talks,
+  memory, realtime: sockets }) {
   const { text, marks } = report(results);
   if (Object.keys(results).length > 0) console.log(`\n${text}`);
   if (turns) console.log(`\n${turns.text}`);
   if (grown) console.log(`\n${grid(grown.table)}`);
   if (search) console.log(`\n${grid(search.table)}`);
+  if (talks) console.log(`\n${grid(talks.table)}`);
   if (memory) console.log(`\n${memory.text}`);
   for (const text of sockets?.tables ?? []) console.log(`\n${text}`);
   for (const { met } of sockets?.marks ?? []) marks[met ? 'ok' : 'short']++;
@@ -117,15 +120,15 @@ function print({ results, turns, growth: grown, search, memory,
   console.log(`\nbench: ${marks.ok} targets reached, ${marks.short} short`);
 }
 
-function save({ results, turns, growth: grown, search, memory,
-  realtime: sockets }) {
+function save({ results, turns, growth: grown, search, conversations: talks,
+  memory, realtime: sockets }) {
   const { rounds, seconds, connections } = config;
   const settings = {
     rounds, seconds, connections, fsync: process.env.BENCH_FSYNC,
   };
   writeFileSync(config.json, `${JSON.stringify({
     settings, results, roundTrips: turns?.numbers, growth: grown?.numbers,
-    search: search?.numbers,
+    search: search?.numbers, conversations: talks?.numbers,
     memory: memory?.numbers, realtime: sockets?.numbers,
   }, null, 1)}\n`);
 }

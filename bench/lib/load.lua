@@ -57,7 +57,13 @@ local function post(to, user, text)
         "\r\n") .. text
 end
 
--- POST of one body, the same way.
+-- The same of somebody without a token.
+function makers.anonymous()
+    local text = "GET " .. path .. " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    return function() return text end
+end
+
+-- POST of one body, with the token of that user.
 function makers.post()
     local text = post(path, #tokens, body)
     return function() return text end

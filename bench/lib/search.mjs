@@ -56,7 +56,7 @@ function get(server, agent, path, user) {
   return new Promise((resolve, reject) => {
     const began = performance.now();
     http.get(server.base + path, {
-      agent, headers: { authorization: `Bearer ${token(user)}` },
+      agent, headers: user ? { authorization: `Bearer ${token(user)}` } : {},
     }, (res) => {
       res.resume().on('end', () => (res.statusCode === 200
         ? resolve(performance.now() - began)
@@ -65,7 +65,8 @@ function get(server, agent, path, user) {
   });
 }
 
-async function measure(server, paths, user) {
+/* Asks in turn; as nobody when user is null. */
+export async function measurePaths(server, paths, user) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const took = [];
   let next = 0;
@@ -107,7 +108,7 @@ async function measureAll(user, title, table, numbers) {
   await check(server, asked['words of one note in 15'], user);
   table.push([title]);
   for (const [name, paths] of Object.entries(asked)) {
-    const one = await measure(server, paths, user);
+    const one = await measurePaths(server, paths, user);
     numbers.push({ size: title, title: name, ...one });
     table.push([`  ${name}`, one.requests, one.cpu + one.dbCpu, one.cpu,
       one.dbCpu, one.p50.toFixed(2), one.p95.toFixed(2), one.p99.toFixed(2)]);

@@ -19,8 +19,10 @@ static const char *const sorts[] = { "createdAt", "updatedAt", "title",
                                      "viewCount", "messageCount" };
 static const char *const sort_columns[] = { "created_at", "updated_at",
                                             "title", "view_count",
-                                            "message_count" };
+                                            "message_count", "featured_at" };
+#define BY_FEATURED 5 /* which nobody can ask for by name */
 static const char *const orders[] = { "asc", "desc" };
+#define DESCENDING 1
 
 typedef struct {
     int mine;
@@ -81,17 +83,23 @@ static const ch_fields_t list_query = {
     .size = sizeof(list_query_t), .check = check_list,
 };
 
-typedef struct {
-    apr_int64_t limit;
-} featured_query_t;
-
 static const ch_field_t featured_rows[] = {
-    { .name = "limit", CH_IN(featured_query_t, limit, CH_T_INT), .min = 1,
-      .max = 100, .def = "10", .doc = "Items at most" },
+    CH_PAGE_ROWS(list_query_t, page, "10"),
 };
 
-static const ch_fields_t featured_query =
-    CH_FIELDS(featured_query_t, featured_rows);
+/* A list like the others, but for what it holds and its order. */
+static void check_featured(ch_req_t *rq, void *fields, ch_err_t **faults)
+{
+    list_query_t *query = fields;
+
+    query->sort_by = BY_FEATURED;
+    query->sort_order = DESCENDING;
+}
+
+static const ch_fields_t featured_query = {
+    .rows = featured_rows, .count = (int)CH_COUNT(featured_rows),
+    .size = sizeof(list_query_t), .check = check_featured,
+};
 
 typedef struct {
     int mine;
@@ -103,16 +111,6 @@ static const ch_fields_t stats_query =
     CH_FIELDS(stats_query_t, stats_query_rows);
 
 /* --- outputs ---------------------------------------------------------- */
-
-static const ch_field_t items_rows[] = {
-    { .name = "items", .type = CH_T_JSON,
-      .nested = &ch_conversation_item_out, .doc = "The newest choice first" },
-};
-
-static const ch_fields_t featured_out = {
-    .name = "FeaturedConversations", .rows = items_rows,
-    .count = (int)CH_COUNT(items_rows),
-};
 
 #define COUNT_ROW                                                             \
     { .name = "count", .type = CH_T_INT, .doc = "Conversations" }
@@ -222,6 +220,16 @@ static const char *author_of(const ch_req_t *rq)
                : rq->who->user_id;
 }
 
+static const int *only_featured(const ch_req_t *rq)
+{
+    static const int yes = 1;
+    const list_query_t *query = rq->query;
+
+    return query->sort_by == BY_FEATURED
+               ? &yes
+               : CH_QUERY_OPT(rq, list_query_t, featured);
+}
+
 #define NAME(rq, member, names)                                               \
     ch_conversation_name(names, CH_QUERY_OPT(rq, list_query_t, member))
 
@@ -232,7 +240,7 @@ static const char *author_of(const ch_req_t *rq)
     .tags = ch_conversation_tags((rq)->pool, (query)->tags),                  \
     .provider = NAME(rq, provider, ch_conversation_providers),                \
     .model = (query)->model,                                                  \
-    .featured = CH_QUERY_OPT(rq, list_query_t, featured),                     \
+    .featured = only_featured(rq),                                            \
     .visibility = NAME(rq, visibility, ch_conversation_visibilities),         \
     .scope = (query)->mine, .sort = (query)->sort_by,                         \
     .order = (query)->sort_order
@@ -285,30 +293,6 @@ static ch_err_t *list_conversations(ch_req_t *rq)
     }
     list.rows = rows;
     return ch_reply_list(rq, &query->page, &list, "Conversations");
-}
-
-static ch_err_t *list_featured(ch_req_t *rq)
-{
-    const featured_query_t *query = rq->query;
-    const sql_conversation_featured_t in = { .fetch = query->limit };
-    ch_rows_t *rows;
-    ch_buf_t *buf;
-    int i;
-    ch_err_t *err = sql_conversation_featured(rq->db, &in, &rows);
-
-    if (err) {
-        return err;
-    }
-    buf = ch_reply_begin(rq, 2 * ch_rows_size(rows) + 1024);
-    CH_BUF_LIT(buf, "{\"items\":[");
-    for (i = 0; i < ch_rows_count(rows); i++) {
-        if (i) {
-            ch_buf_putc(buf, ',');
-        }
-        ch_reply_write_row(buf, &ch_conversation_item_out, rows, i);
-    }
-    CH_BUF_LIT(buf, "]}");
-    return ch_reply_end(rq, "Conversations that were chosen");
 }
 
 /* --- counts ------------------------------------------------------------ */
@@ -450,9 +434,9 @@ static const ch_route_t routes[] = {
       .handler = list_conversations, .summary = "Public conversations, or "
                                                 "the caller's own" },
     { .method = CH_GET, .path = HERE "/featured", CH_CONVERSATION_ROUTE,
-      .auth = CH_PUBLIC, .cache = CH_CACHE_PUBLIC, .ok = 200,
-      .query = &featured_query, .out = &featured_out,
-      .handler = list_featured,
+      .auth = CH_PUBLIC, .flags = CH_LIST, .cache = CH_CACHE_PUBLIC,
+      .ok = 200, .query = &featured_query, .out = &ch_conversation_item_out,
+      .handler = list_conversations,
       .summary = "Public conversations that were chosen" },
     { .method = CH_GET, .path = HERE "/categories", CH_CONVERSATION_ROUTE,
       .auth = CH_PUBLIC, .cache = CH_CACHE_PUBLIC, .ok = 200,

@@ -16,6 +16,7 @@
 #define HERE CH_CONVERSATIONS
 #define TAGS_MAX 20
 #define TAG_MAX 50
+#define UPDATE_TRIES 50 /* while others change the same one */
 
 /* --- names ------------------------------------------------------------ */
 
@@ -279,6 +280,17 @@ static ch_err_t *create_conversation(ch_req_t *rq)
                                "Conversation created");
 }
 
+/* Whether another's change came between: then the statement did nothing. */
+static int must_repeat(ch_err_t *err, const ch_rows_t *rows)
+{
+    const char *fault = err || !ch_rows_count(rows)
+                            ? NULL
+                            : ch_rows_text(rows, 0, "fault");
+
+    return fault
+           && strcmp(fault, ch_code_name(CH_E_SERVICE_UNAVAILABLE)) == 0;
+}
+
 static ch_err_t *update_conversation(ch_req_t *rq)
 {
     const conversation_in_t *in = rq->body;
@@ -312,8 +324,12 @@ static ch_err_t *update_conversation(ch_req_t *rq)
         .fetch = CH_CONVERSATION_PAGE + 1,
     };
     ch_rows_t *rows;
-    ch_err_t *err = sql_conversation_update(rq->db, &row, &rows);
+    ch_err_t *err;
+    int tries = 0;
 
+    do {
+        err = sql_conversation_update(rq->db, &row, &rows);
+    } while (must_repeat(err, rows) && ++tries < UPDATE_TRIES);
     err = err ? err : ch_reply_fault(rq, rows, CH_E_CONVERSATION_NOT_FOUND);
     return err ? err
                : ch_conversation_reply(rq, rows, CH_CONVERSATION_PAGE,
@@ -341,6 +357,9 @@ static ch_err_t *feature_conversation(ch_req_t *rq)
         .id = rq->match.param[0],
         .match = rq->if_match,
         .value = CH_OPT(rq, feature_in_t, featured),
+        .actor = rq->who->user_id,
+        .ip = rq->client_ip,
+        .request_id = rq->request_id,
     };
     ch_rows_t *rows = NULL;
     ch_err_t *err = sql_conversation_feature(rq->db, &in, &rows);

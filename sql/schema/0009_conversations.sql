@@ -145,29 +145,48 @@ CREATE TABLE conversation_slugs (
     next integer      NOT NULL -- all below it, from 2 on, are taken
 );
 
+-- Whoever gives or makes a slug waits until a transaction ends that might take
+-- the same one: makers of "a-2" and of "a" lock "a". Longer ones come later, so
+-- that nobody waits for each other.
+CREATE FUNCTION chronicle_lock_slug(slug text) RETURNS void
+LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(
+        20009, hashtext(regexp_replace(slug, '-[1-9][0-9]*$', '')))
+$$;
+
+-- A slug as it was given, with its lock; NULL for NULL.
+CREATE FUNCTION chronicle_given_slug(slug text) RETURNS text
+LANGUAGE plpgsql STRICT AS $$
+BEGIN
+    PERFORM chronicle_lock_slug(slug);
+    RETURN slug;
+END
+$$;
+
 -- A free slug for what a title gave, which may be a word of the API's paths, or
--- look like an id: then it gets a number at once. Whoever asks for the same one
--- waits until this transaction ends.
+-- look like an id: then it gets a number at once.
 CREATE FUNCTION chronicle_free_slug(wanted text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     number integer;
 BEGIN
-    PERFORM pg_advisory_xact_lock(20009, hashtext(wanted));
+    PERFORM chronicle_lock_slug(wanted);
+    PERFORM chronicle_lock_slug(wanted || '-2');
     IF wanted <> ALL ('{featured,categories,search,stats,import,imports}')
        AND wanted !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
        AND NOT EXISTS (SELECT 1 FROM conversations WHERE slug = wanted) THEN
         RETURN wanted;
     END IF;
-    SELECT next INTO number FROM conversation_slugs WHERE base = wanted;
-    number := coalesce(number, 2);
+    -- its lock keeps numbers from becoming free unseen
+    INSERT INTO conversation_slugs (base, next) VALUES (wanted, 2)
+    ON CONFLICT DO NOTHING;
+    SELECT next INTO number FROM conversation_slugs WHERE base = wanted
+    FOR UPDATE;
     WHILE EXISTS (SELECT 1 FROM conversations
                   WHERE slug = wanted || '-' || number) LOOP
         number := number + 1;
     END LOOP;
-    INSERT INTO conversation_slugs AS s (base, next)
-    VALUES (wanted, number + 1)
-    ON CONFLICT (base) DO UPDATE SET next = excluded.next;
+    UPDATE conversation_slugs SET next = number + 1 WHERE base = wanted;
     RETURN wanted || '-' || number;
 END
 $$;
