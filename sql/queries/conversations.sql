@@ -298,21 +298,28 @@ ORDER BY c.{{sort}} {{order}}, c.id {{order}};
 -- name: conversation_stats :many (author uuid?)
 -- variants: scope = public:c.visibility='public' all:true
 -- plan: custom
--- Counts by what they are, all in one walk; of all, and (kind) of each category,
--- provider, model and month of UTC.
+-- Counts by what they are, of all, and (kind) of each category, provider, model
+-- and month of UTC. Rows are read once, into the few combinations that there
+-- are; those are then counted from each side.
+WITH few AS MATERIALIZED (
+    SELECT date_trunc('month', c.created_at, 'UTC') AS month, c.category,
+           c.provider, c.model, count(*) AS count,
+           sum(c.message_count) AS messages, sum(c.view_count) AS views,
+           count(*) FILTER (WHERE c.featured) AS featured
+    FROM conversations c
+    WHERE {{scope}} AND ($1 IS NULL OR c.user_id = $1)
+    GROUP BY 1, 2, 3, 4)
 SELECT CASE WHEN grouping(month) = 0 THEN 'month'
             WHEN grouping(category) = 0 THEN 'category'
             WHEN grouping(provider) = 0 THEN 'provider'
             WHEN grouping(model) = 0 THEN 'model' ELSE 'all' END AS kind,
-       coalesce(month, category, provider, model) AS what,
-       count(*) AS count, coalesce(sum(message_count), 0) AS messages,
-       coalesce(sum(view_count), 0) AS views,
-       count(*) FILTER (WHERE featured) AS featured
-FROM (SELECT to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month,
-             c.category::text, c.provider::text, c.model::text,
-             c.message_count, c.view_count, c.featured
-      FROM conversations c
-      WHERE {{scope}} AND ($1 IS NULL OR c.user_id = $1)) c
+       coalesce(to_char(month AT TIME ZONE 'UTC', 'YYYY-MM'), category,
+                provider, model) AS what,
+       coalesce(sum(count), 0)::bigint AS count,
+       coalesce(sum(messages), 0)::bigint AS messages,
+       coalesce(sum(views), 0)::bigint AS views,
+       coalesce(sum(featured), 0)::bigint AS featured
+FROM few
 GROUP BY GROUPING SETS ((), (month), (category), (provider), (model))
 ORDER BY 3 DESC, 2;
 
