@@ -6,7 +6,6 @@
 #include <apr_strings.h>
 
 #include "api/export.h"
-#include "base/uuid.h"
 #include "store/sql_gen.h"
 
 static const char *key_of(const ch_job_t *job, const char *id, int attempt)
@@ -109,21 +108,15 @@ static ch_err_t *try_once(ch_job_t *job, const char *id, const char *key,
 
 ch_err_t *ch_export_run(ch_job_t *job)
 {
-    const char *id = ch_job_text(job, "id");
-    unsigned char bytes[16];
+    const char *id;
     sql_export_start_t in;
     const char *old;
     ch_rows_t *row;
-    ch_err_t *err;
+    ch_err_t *err = ch_job_names(job, &id);
 
-    if (!id || !ch_uuid_bytes(id, bytes)) {
-        job->for_good = 1;
-        return ch_err_cause(job->pool, CH_E_VALIDATION_ERROR,
-                            "the payload has no id");
-    }
     in = (sql_export_start_t){ .id = id,
                                .key = key_of(job, id, job->attempts) };
-    err = sql_export_start(job->db, &in, &row);
+    err = err ? err : sql_export_start(job->db, &in, &row);
     if (err) {
         return err;
     }

@@ -7,7 +7,6 @@
 
 #include <apr_strings.h>
 
-#include "base/uuid.h"
 #include "blob/blob.h"
 #include "store/sql_gen.h"
 
@@ -187,20 +186,14 @@ static ch_err_t *give_up(ch_job_t *job, const ch_import_t *import,
 
 ch_err_t *ch_import_run(ch_job_t *job)
 {
-    const char *id = ch_job_text(job, "id");
-    unsigned char bytes[16];
+    const char *id;
     sql_import_start_t in;
     ch_import_t import;
     ch_rows_t *row;
-    ch_err_t *err;
+    ch_err_t *err = ch_job_names(job, &id);
 
-    if (!id || !ch_uuid_bytes(id, bytes)) {
-        job->for_good = 1;
-        return ch_err_cause(job->pool, CH_E_VALIDATION_ERROR,
-                            "the payload has no id");
-    }
     in = (sql_import_start_t){ .id = id };
-    err = sql_import_start(job->db, &in, &row);
+    err = err ? err : sql_import_start(job->db, &in, &row);
     if (err) {
         return err;
     }

@@ -6,7 +6,6 @@
 #include <apr_strings.h>
 
 #include "base/mime.h"
-#include "base/uuid.h"
 #include "net/smtp.h"
 #include "store/counter.h"
 #include "store/sql_gen.h"
@@ -154,19 +153,13 @@ static ch_err_t *send_row(ch_job_t *job, const char *id,
 
 ch_err_t *ch_mail_send(ch_job_t *job)
 {
-    const char *named = ch_job_text(job, "id");
-    char id[CH_UUID_LEN + 1];
+    const char *id;
+    ch_err_t *err = ch_job_names(job, &id);
     const sql_mail_get_t get = { .id = id };
     const sql_mail_expired_t expired = { .id = id };
     ch_rows_t *rows;
-    ch_err_t *err;
 
-    if (!named || !ch_uuid_parse(named, strlen(named), id)) {
-        job->for_good = 1;
-        return ch_err_cause(job->pool, CH_E_VALIDATION_ERROR,
-                            "the payload names no mail");
-    }
-    err = sql_mail_get(job->db, &get, &rows);
+    err = err ? err : sql_mail_get(job->db, &get, &rows);
     if (err || !ch_rows_count(rows)
         || strcmp(ch_rows_text(rows, 0, "status"), "sent") == 0) {
         return err; /* else it was deleted, or an earlier try sent it */

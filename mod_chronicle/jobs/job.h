@@ -68,6 +68,10 @@ int ch_job_stopping(const ch_job_t *job);
 /* Text of the payload's member, NULL when it is not there. */
 const char *ch_job_text(const ch_job_t *job, const char *name);
 
+/* The payload's `id`, in lower case. VALIDATION_ERROR, for good, when it names
+ * nothing. */
+ch_err_t *ch_job_names(ch_job_t *job, const char **id);
+
 /* --- the runner, for httpd/ ------------------------------------------- */
 
 typedef struct {

@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 
 #include "base/text.h"
+#include "base/uuid.h"
 #include "jobs/job.h"
 #include "store/counter.h"
 #include "store/sql_gen.h"
@@ -49,6 +50,20 @@ const char *ch_job_text(const ch_job_t *job, const char *name)
     return value && ch_json_type(value) == CH_JSON_STRING
                ? ch_json_string(value, &len)
                : NULL;
+}
+
+ch_err_t *ch_job_names(ch_job_t *job, const char **id)
+{
+    const char *named = ch_job_text(job, "id");
+    char *text = apr_palloc(job->pool, CH_UUID_LEN + 1);
+
+    *id = text;
+    if (named && ch_uuid_parse(named, strlen(named), text)) {
+        return NULL;
+    }
+    job->for_good = 1;
+    return ch_err_cause(job->pool, CH_E_VALIDATION_ERROR,
+                        "the payload names nothing");
 }
 
 void ch_job_log(const ch_job_t *job, char level, int number, const char *text)

@@ -196,7 +196,7 @@ serverSuite('mail', { directives: [() => `ChronicleSmtp smtp://127.0.0.1:${mail.
   });
 
   test('a payload that names no mail fails at once', async () => {
-    server.expectLog(/CH1021: job mail \S+ \(try 1 of 5\): the payload names no mail/);
+    server.expectLog(/CH1021: job mail \S+ \(try 1 of 5\): the payload names nothing/);
     for (const payload of [{}, { id: 7 }, { id: "x' OR 1" }, { id: null }]) {
       const [{ id }] = await server.sql(`INSERT INTO jobs (type, payload) VALUES ('mail', $1) RETURNING id`, [payload]);
       const done = async () => (await server.sql("SELECT 1 FROM jobs WHERE id = $1 AND status = 'failed'", [id])).length;
