@@ -26,6 +26,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/folders.c \
 	mod_chronicle/api/forms.c \
 	mod_chronicle/api/import_chatgpt.c \
+	mod_chronicle/api/import_chronicle.c \
 	mod_chronicle/api/import_claude.c \
 	mod_chronicle/api/import_file.c \
 	mod_chronicle/api/import_job.c \

@@ -14,8 +14,6 @@
 #include "web/reply.h"
 
 #define HERE CH_CONVERSATIONS
-#define TAGS_MAX 20
-#define TAG_MAX 50
 #define UPDATE_TRIES 50 /* while others change the same one */
 
 /* --- names ------------------------------------------------------------ */
@@ -44,8 +42,7 @@ const char *ch_conversation_name(const char *const *names, const int *choice)
 
 /* --- inputs ----------------------------------------------------------- */
 
-/* Words of paths, and ids, name other things. */
-static int is_slug(const char *text, size_t len)
+int ch_conversation_new_slug(const char *text, size_t len)
 {
     static const char *const reserved[] = { "featured", "categories",
                                             "search",   "stats",
@@ -110,16 +107,18 @@ static const ch_field_t in_rows[] = {
       .flags = CH_REQUIRED, .min = 1, .max = CH_CONVERSATION_TITLE_MAX,
       .doc = "Title" },
     { .name = "slug", CH_IN(conversation_in_t, slug, CH_T_STR), .min = 1,
-      .max = CH_CONVERSATION_SLUG_MAX, .valid = is_slug,
-      .pattern = "^[a-z0-9]+(-[a-z0-9]+)*$",
+      .max = CH_CONVERSATION_SLUG_MAX, .valid = ch_conversation_new_slug,
+      .pattern = CH_CONVERSATION_SLUG_PATTERN,
       .doc = "Name in addresses, unique; absent: made of the title" },
     { .name = "description", CH_IN(conversation_in_t, description, CH_T_TEXT),
-      .flags = CH_NULLABLE, .max = 2000, .doc = "What it is about" },
+      .flags = CH_NULLABLE, .max = CH_CONVERSATION_ABOUT_MAX,
+      .doc = "What it is about" },
     { .name = "category", CH_IN(conversation_in_t, category, CH_T_ENUM),
       CH_CHOICES(ch_conversation_categories), .def = "\"general\"",
       .doc = "Category" },
     { .name = "tags", CH_IN(conversation_in_t, tags, CH_T_STRS),
-      .flags = CH_UNIQUE, .max = TAGS_MAX, .item_min = 1, .item_max = TAG_MAX,
+      .flags = CH_UNIQUE, .max = CH_CONVERSATION_TAGS_MAX, .item_min = 1,
+      .item_max = CH_CONVERSATION_TAG_MAX,
       .def = "[]", .doc = "Kept in lower case, repeats are dropped" },
     { .name = "provider", CH_IN(conversation_in_t, provider, CH_T_ENUM),
       CH_CHOICES(ch_conversation_providers), .flags = CH_NULLABLE,

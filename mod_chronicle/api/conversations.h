@@ -9,7 +9,11 @@
 #define CH_CONVERSATIONS "/api/v1/conversations"
 #define CH_CONVERSATION_SLUG_MAX 120
 #define CH_CONVERSATION_PAGE 500 /* messages of a page at most */
+#define CH_CONVERSATION_SLUG_PATTERN "^[a-z0-9]+(-[a-z0-9]+)*$"
 #define CH_CONVERSATION_TITLE_MAX 200
+#define CH_CONVERSATION_ABOUT_MAX 2000 /* of a description */
+#define CH_CONVERSATION_TAGS_MAX 20
+#define CH_CONVERSATION_TAG_MAX 50
 #define CH_CONVERSATION_MESSAGES_MAX 5000
 #define CH_CONVERSATION_TEXT_MAX 200000 /* code points of a message */
 #define CH_CONVERSATION_SLUG_CUT 100    /* of a slug that a title gave */
@@ -88,6 +92,10 @@ ch_err_t *ch_conversation_reply(ch_req_t *rq, const ch_rows_t *rows,
 
 /* Whether text has the shape of a slug. */
 int ch_conversation_is_slug(const char *text, size_t len);
+
+/* Whether a conversation may be given that slug, as far as it is free: words
+ * of the API's paths, and ids, name other things. */
+int ch_conversation_new_slug(const char *text, size_t len);
 
 /* Tags in lower case, without repeats, in pool; NULL for NULL. */
 const apr_array_header_t *ch_conversation_tags(apr_pool_t *pool,

@@ -1,5 +1,5 @@
-/* Inside of imports: files of other products, what they hold in one form, and
- * how it gets into the database. */
+/* Inside of imports: files of other products and our own exports, what they
+ * hold in one form, and how it gets into the database. */
 #ifndef CH_API_IMPORT_H
 #define CH_API_IMPORT_H
 
@@ -18,18 +18,21 @@
 #define CH_IMPORT_ID_MAX 255
 #define CH_IMPORT_UNTITLED "Untitled conversation"
 
-/* Whose export it is; also the choices of `format`, in this order. */
+/* Whose export it is; but for the last one also the choices of `format`, in
+ * this order. */
 typedef enum {
     CH_IMPORT_AUTO, /* to be found out; of a value: of no known shape */
     CH_IMPORT_CHATGPT,
-    CH_IMPORT_CLAUDE
+    CH_IMPORT_CLAUDE,
+    CH_IMPORT_CHRONICLE /* our own */
 } ch_import_e;
 
-/* "auto", "chatgpt", "claude": also what is stored as the source. */
+/* "auto", "chatgpt", "claude": the latter also stored as the source. */
 extern const char *const ch_import_names[CH_IMPORT_CLAUDE + 1];
 
 typedef struct {
-    const char *role; /* user, assistant, tool */
+    const char *id;   /* of our own; NULL = it has none */
+    const char *role; /* user, assistant, tool; of our own also system */
     const char *content;
     const char *model;      /* NULL = not known */
     const char *created_at; /* RFC 3339 in UTC; NULL = not known */
@@ -40,10 +43,20 @@ typedef struct {
     ch_import_e shape;
     const char *title; /* NULL: it was not looked at */
     const char *source_id;
-    const char *provider;
+    const char *source;
+    const char *provider;         /* NULL = not known */
     const char *model;            /* NULL = not known */
     const char *created_at;       /* NULL = not known */
     apr_array_header_t *messages; /* of ch_import_message_t */
+
+    const char *id;   /* of our own; NULL = of another product */
+    const char *slug; /* which may be taken */
+    const char *description; /* NULL = it has none */
+    const char *category;
+    const char *visibility;
+    const apr_array_header_t *tags; /* of const char * */
+    apr_int64_t version;
+    const char *updated_at; /* NULL = not known */
 } ch_import_talk_t;
 
 /* --- import_shape.c ---------------------------------------------------- */
@@ -67,6 +80,10 @@ void ch_import_chatgpt(apr_pool_t *pool, const ch_json_t *value,
                        ch_import_talk_t *out);
 void ch_import_claude(apr_pool_t *pool, const ch_json_t *value,
                       ch_import_talk_t *out);
+
+/* Reads one of our own; NULL, or in plain words why it cannot be taken. */
+const char *ch_import_chronicle(apr_pool_t *pool, const ch_json_t *value,
+                                ch_import_talk_t *out);
 
 /* A member of this type; NULL when value is no object, or has none. */
 const ch_json_t *ch_import_get(const ch_json_t *value, const char *key,
@@ -145,6 +162,7 @@ typedef struct {
     const ch_conf_t *conf;
     const char *user_id;
     ch_import_e format;
+    /* NULL = as it was, of our own; else private, general, none */
     const char *visibility;
     const char *category;
     const apr_array_header_t *tags; /* of const char * */

@@ -176,7 +176,7 @@ ch_err_t *ch_import_count(apr_pool_t *pool, const ch_import_source_t *source,
     if (!err && in.count && !in.known) {
         err = ch_err_make(pool, CH_E_VALIDATION_ERROR,
                           "Unrecognised shape: neither ChatGPT's nor "
-                          "Claude's conversations");
+                          "Claude's conversations, nor exports from here");
     }
     return err;
 }

@@ -60,10 +60,14 @@ static void tell(void *ctx, char level, int number, const char *text)
 static const apr_array_header_t *tags_of(apr_pool_t *pool,
                                          const char *text)
 {
-    apr_array_header_t *tags = apr_array_make(pool, 4, sizeof(const char *));
+    apr_array_header_t *tags;
     const ch_json_t *list;
     size_t i;
 
+    if (!text) {
+        return NULL;
+    }
+    tags = apr_array_make(pool, 4, sizeof(const char *));
     if (!ch_json_parse(pool, text, strlen(text), 2, &list)) {
         for (i = 0; i < ch_json_size(list); i++) {
             APR_ARRAY_PUSH(tags, const char *) =

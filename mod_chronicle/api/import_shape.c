@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "api/conversations.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/seal.h"
@@ -150,6 +151,11 @@ ch_import_e ch_import_shape(const ch_json_t *value)
     if (ch_import_get(value, "chat_messages", CH_JSON_ARRAY)) {
         return CH_IMPORT_CLAUDE;
     }
+    if (ch_import_get(value, "messages", CH_JSON_ARRAY)
+        && ch_import_get(value, "slug", CH_JSON_STRING)
+        && ch_import_get(value, "visibility", CH_JSON_STRING)) {
+        return CH_IMPORT_CHRONICLE;
+    }
     return CH_IMPORT_AUTO;
 }
 
@@ -226,6 +232,7 @@ static const char *title_of(apr_pool_t *pool, const ch_json_t *value,
 static void read_chatgpt(apr_pool_t *pool, const ch_json_t *value,
                          ch_import_talk_t *out)
 {
+    out->source = ch_import_names[CH_IMPORT_CHATGPT];
     out->title = title_of(pool, value, "title");
     out->source_id = own_id(pool, value, "id");
     if (!out->source_id) {
@@ -237,6 +244,7 @@ static void read_chatgpt(apr_pool_t *pool, const ch_json_t *value,
 static void read_claude(apr_pool_t *pool, const ch_json_t *value,
                         ch_import_talk_t *out)
 {
+    out->source = ch_import_names[CH_IMPORT_CLAUDE];
     out->title = title_of(pool, value, "name");
     out->source_id = own_id(pool, value, "uuid");
     ch_import_claude(pool, value, out);
@@ -250,7 +258,14 @@ const char *ch_import_read(apr_pool_t *pool, const ch_json_t *value,
         return "unrecognised shape";
     }
     out->shape = ch_import_shape(value);
+    out->category = ch_conversation_categories[0];
+    out->visibility = ch_conversation_visibilities[0];
+    out->tags = apr_array_make(pool, 1, sizeof(const char *));
+    out->version = 1;
     out->messages = apr_array_make(pool, 16, sizeof(ch_import_message_t));
+    if (out->shape == CH_IMPORT_CHRONICLE) {
+        return ch_import_chronicle(pool, value, out);
+    }
     if (out->shape == CH_IMPORT_CHATGPT) {
         read_chatgpt(pool, value, out);
     }
@@ -266,5 +281,7 @@ const char *ch_import_read(apr_pool_t *pool, const ch_json_t *value,
     if (!out->source_id) {
         out->source_id = made_id(pool, out);
     }
+    out->slug = ch_text_slug(pool, out->title, CH_CONVERSATION_SLUG_CUT,
+                             "conversation");
     return NULL;
 }

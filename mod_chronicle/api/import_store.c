@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "api/conversations.h"
 #include "base/jsonw.h"
-#include "base/text.h"
 #include "base/uuid.h"
 #include "store/kept.h"
 
@@ -23,6 +23,9 @@
 /* One that is to be stored. */
 typedef struct {
     int index;
+    const char *id;                      /* of our own exports: their ids */
+    const apr_array_header_t *messages;  /* of those: ch_import_message_t */
+    int known;                           /* it is there: not to be stored */
     sql_conversation_create_t row;
     apr_int64_t message_count;
     ch_rows_t *rows;
@@ -64,23 +67,6 @@ void ch_import_begin(ch_import_t *import)
     empty(import);
 }
 
-/* Imported ones may show in what everybody is told. Around a request that is
- * done already, around a job it is not. */
-static void touch_public(const ch_import_t *import, ch_db_t *db,
-                         apr_pool_t *pool,
-                         void (*touch)(const ch_kept_home_t *home,
-                                       const unsigned char user[16]))
-{
-    const ch_kept_home_t home = { .pool = pool,
-                                  .db = db,
-                                  .redis = import->conf->redis,
-                                  .site = import->conf->site };
-
-    if (import->id && strcmp(import->visibility, "public") == 0) {
-        touch(&home, ch_kept_public);
-    }
-}
-
 /* --- what has become of them ------------------------------------------ */
 
 static void add_fault(ch_import_t *import, int index, const char *title,
@@ -102,7 +88,7 @@ static void count_made(ch_import_t *import, const slot_t *slot)
 {
     ch_import_made_t *made;
 
-    if (!ch_rows_count(slot->rows)) {
+    if (slot->known || !ch_rows_count(slot->rows)) {
         import->skipped++;
         return;
     }
@@ -174,6 +160,27 @@ typedef struct {
     int faults;  /* those that failed are noted, too */
 } lot_t;
 
+/* Imported ones may show in what everybody is told. Around a request that is
+ * done already, around a job it is not. */
+static void touch_public(const ch_import_t *import, ch_db_t *db,
+                         const lot_t *lot,
+                         void (*touch)(const ch_kept_home_t *home,
+                                       const unsigned char user[16]))
+{
+    const ch_kept_home_t home = { .pool = import->batch->pool,
+                                  .db = db,
+                                  .redis = import->conf->redis,
+                                  .site = import->conf->site };
+    int i;
+
+    for (i = 0; i < lot->count && import->id; i++) {
+        if (strcmp(lot->slots[i]->row.visibility, "public") == 0) {
+            touch(&home, ch_kept_public);
+            return;
+        }
+    }
+}
+
 /* Tells the row of the job's import how far it is, within the transaction that
  * gets there. */
 static ch_err_t *note(ch_import_t *import, ch_db_t *db, apr_pool_t *pool,
@@ -196,6 +203,91 @@ static ch_err_t *note(ch_import_t *import, ch_db_t *db, apr_pool_t *pool,
     }
     return sql_import_note(db, &in, &import->batch->note);
 }
+
+/* --- ids of our own ---------------------------------------------------- */
+
+/* Asks which of the ids of a lot are there: into taken, under the id of a
+ * conversation "mine" or "theirs", under "m" and a message's id "said". */
+static ch_err_t *find_taken(ch_import_t *import, ch_db_t *db,
+                            apr_pool_t *pool, const lot_t *lot,
+                            apr_hash_t *taken)
+{
+    apr_array_header_t *ids = apr_array_make(pool, 8, sizeof(const char *));
+    apr_array_header_t *said = apr_array_make(pool, 64, sizeof(const char *));
+    const sql_import_taken_t in = { .user_id = import->user_id,
+                                    .ids = ids,
+                                    .message_ids = said };
+    ch_rows_t *rows;
+    ch_err_t *err;
+    int i, k;
+
+    for (i = 0; i < lot->count; i++) {
+        const slot_t *slot = lot->slots[i];
+
+        for (k = 0; slot->id && k < slot->messages->nelts; k++) {
+            APR_ARRAY_PUSH(said, const char *) =
+                APR_ARRAY_IDX(slot->messages, k, ch_import_message_t).id;
+        }
+        if (slot->id) {
+            APR_ARRAY_PUSH(ids, const char *) = slot->id;
+        }
+    }
+    if (!ids->nelts) {
+        return NULL;
+    }
+    err = sql_import_taken(db, &in, &rows);
+    for (i = 0; !err && i < ch_rows_count(rows); i++) {
+        apr_hash_set(taken, ch_rows_text(rows, i, "key"), APR_HASH_KEY_STRING,
+                     ch_rows_text(rows, i, "whose"));
+    }
+    return err;
+}
+
+/* The ids under which a slot is stored: its own, as far as nobody has them.
+ * One that is known gets an id that nothing has, as a job tells by them what
+ * is new. */
+static void name_slot(apr_pool_t *pool, slot_t *slot, apr_hash_t *taken)
+{
+    const char *of = apr_hash_get(taken, slot->id, APR_HASH_KEY_STRING);
+    int i, count = slot->messages->nelts;
+    apr_array_header_t *ids = apr_array_make(pool, count, sizeof(char *));
+
+    slot->known = of && strcmp(of, "mine") == 0;
+    slot->row.id = of ? ch_uuid_make(pool) : slot->id;
+    slot->row.ids = ids;
+    if (slot->known) {
+        return;
+    }
+    if (!of) {
+        apr_hash_set(taken, slot->id, APR_HASH_KEY_STRING, "mine");
+    }
+    for (i = 0; i < count; i++) {
+        const char *id =
+            APR_ARRAY_IDX(slot->messages, i, ch_import_message_t).id;
+        const char *key = apr_pstrcat(pool, "m", id, NULL);
+        int is_free = !apr_hash_get(taken, key, APR_HASH_KEY_STRING);
+
+        APR_ARRAY_PUSH(ids, const char *) = is_free ? id : NULL;
+        apr_hash_set(taken, key, APR_HASH_KEY_STRING, "said");
+    }
+}
+
+static ch_err_t *name_lot(ch_import_t *import, ch_db_t *db, apr_pool_t *pool,
+                          const lot_t *lot)
+{
+    apr_hash_t *taken = apr_hash_make(pool);
+    ch_err_t *err = find_taken(import, db, pool, lot, taken);
+    int i;
+
+    for (i = 0; i < lot->count && !err; i++) {
+        if (lot->slots[i]->id) {
+            name_slot(import->batch->pool, lot->slots[i], taken);
+        }
+    }
+    return err;
+}
+
+/* --- storing ---------------------------------------------------------- */
 
 static int by_slug(const void *a, const void *b)
 {
@@ -221,8 +313,10 @@ static ch_err_t *send_lot(ch_import_t *import, ch_db_t *db, apr_pool_t *pool,
     qsort(sorted, (size_t)lot->count, sizeof(*sorted), by_slug);
     ch_db_gather(db);
     for (i = 0; i < lot->count && !err; i++) {
-        err = sql_conversation_create(db, &sorted[i]->row,
-                                      &sorted[i]->rows);
+        err = sorted[i]->known
+                  ? NULL
+                  : sql_conversation_create(db, &sorted[i]->row,
+                                            &sorted[i]->rows);
     }
     if (!err && import->id) {
         err = note(import, db, pool, lot);
@@ -257,9 +351,10 @@ static ch_err_t *store(ch_import_t *import, const lot_t *lot)
 
     apr_pool_create(&pool, import->batch->pool);
     db = ch_db_make(pool, import->conf->db);
-    touch_public(import, db, pool, ch_kept_begin);
-    err = send_lot(import, db, pool, lot);
-    touch_public(import, db, pool, ch_kept_end);
+    touch_public(import, db, lot, ch_kept_begin);
+    err = name_lot(import, db, pool, lot);
+    err = err ? err : send_lot(import, db, pool, lot);
+    touch_public(import, db, lot, ch_kept_end);
     if (!err && import->id && !ch_rows_count(import->batch->note)) {
         return ch_err_make(import->pool, CH_E_USER_NOT_FOUND, NULL);
     }
@@ -367,21 +462,25 @@ static void add_slot(ch_import_t *import, int index,
 
     slot->index = index;
     slot->message_count = talk->messages->nelts;
+    slot->id = talk->id;
+    slot->messages = talk->messages;
     slot->row = (sql_conversation_create_t){
         .id = ch_uuid_make(batch->pool),
         .user_id = import->user_id,
-        .slug = ch_text_slug(batch->pool, talk->title,
-                             CH_CONVERSATION_SLUG_CUT, "conversation"),
+        .slug = talk->slug,
         .title = talk->title,
-        .category = import->category ? import->category : "general",
-        .tags = import->tags,
+        .description = talk->description,
+        .category = import->category ? import->category : talk->category,
+        .tags = import->tags ? import->tags : talk->tags,
         .provider = talk->provider,
         .model = talk->model,
-        .source = ch_import_names[talk->shape],
+        .source = talk->source,
         .source_id = talk->source_id,
-        .visibility = import->visibility,
-        .version = 1,
+        .visibility =
+            import->visibility ? import->visibility : talk->visibility,
+        .version = talk->version,
         .created_at = talk->created_at,
+        .updated_at = talk->updated_at,
     };
     put_messages(batch->pool, talk, &slot->row, &batch->bytes);
 }

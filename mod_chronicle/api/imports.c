@@ -14,8 +14,6 @@
 
 #define HERE CH_CONVERSATIONS
 #define DATA_MAX 1000 /* conversations of a JSON body */
-#define TAGS_MAX 20
-#define TAG_MAX 50
 #define CHUNK 65536
 
 /* --- inputs ----------------------------------------------------------- */
@@ -31,19 +29,24 @@ typedef struct {
 static const ch_field_t in_rows[] = {
     { .name = "format", CH_IN(import_in_t, format, CH_T_ENUM),
       CH_CHOICES(ch_import_names), .def = "\"auto\"",
-      .doc = "Whose export it is; auto: found out for each conversation" },
+      .doc = "Whose export it is; auto: found out for each conversation, "
+             "exports from here too" },
     { .name = "data", CH_IN(import_in_t, data, CH_T_JSON),
       .flags = CH_REQUIRED | CH_NOT_UPLOAD | CH_OR_OBJECT, .max = DATA_MAX,
       .doc = "Conversations as they were exported, or one of them" },
     { .name = "visibility", CH_IN(import_in_t, visibility, CH_T_ENUM),
-      CH_CHOICES(ch_conversation_visibilities), .def = "\"private\"",
-      .doc = "Of what is imported" },
+      CH_CHOICES(ch_conversation_visibilities),
+      .doc = "Of what is imported; absent: private, but for what was exported "
+             "from here, which stays as it was" },
     { .name = "category", CH_IN(import_in_t, category, CH_T_ENUM),
       CH_CHOICES(ch_conversation_categories),
-      .doc = "Of what is imported; absent: general" },
+      .doc = "Of what is imported; absent: general, but for what was exported "
+             "from here" },
     { .name = "tags", CH_IN(import_in_t, tags, CH_T_STRS),
-      .flags = CH_UNIQUE, .max = TAGS_MAX, .item_min = 1, .item_max = TAG_MAX,
-      .doc = "Of what is imported; kept in lower case" },
+      .flags = CH_UNIQUE, .max = CH_CONVERSATION_TAGS_MAX, .item_min = 1,
+      .item_max = CH_CONVERSATION_TAG_MAX,
+      .doc = "Of what is imported, kept in lower case; absent: none, but for "
+             "what was exported from here" },
 };
 
 static const ch_fields_t import_in = {
@@ -129,14 +132,6 @@ static void tell(void *ctx, char level, int number, const char *text)
     rq->io->log(rq, level, number, text);
 }
 
-static const apr_array_header_t *tags_of(ch_req_t *rq)
-{
-    const import_in_t *in = rq->body;
-    const apr_array_header_t *tags = ch_conversation_tags(rq->pool, in->tags);
-
-    return tags ? tags : apr_array_make(rq->pool, 1, sizeof(const char *));
-}
-
 static ch_import_t import_of(ch_req_t *rq)
 {
     const import_in_t *in = rq->body;
@@ -146,11 +141,13 @@ static ch_import_t import_of(ch_req_t *rq)
         .conf = rq->conf,
         .user_id = rq->who->user_id,
         .format = (ch_import_e)in->format,
-        .visibility = ch_conversation_visibilities[in->visibility],
+        .visibility =
+            ch_conversation_name(ch_conversation_visibilities,
+                                 CH_OPT(rq, import_in_t, visibility)),
         .category =
             ch_conversation_name(ch_conversation_categories,
                                  CH_OPT(rq, import_in_t, category)),
-        .tags = tags_of(rq),
+        .tags = ch_conversation_tags(rq->pool, in->tags),
         .log = tell,
         .ctx = rq,
     };
@@ -222,7 +219,7 @@ static ch_err_t *import_data(ch_req_t *rq)
     if (is_unknown(data, import.format)) {
         ch_err_fault(rq->pool, &err, CH_D_INVALID_FORMAT, "data",
                      "has the shape of neither ChatGPT's nor Claude's "
-                     "conversations");
+                     "conversations, nor of those exported from here");
         return err;
     }
     ch_import_begin(&import);
@@ -412,11 +409,14 @@ static const ch_route_t routes[] = {
       CH_ROUTE_CODES(CH_E_UNSUPPORTED_MEDIA_TYPE, CH_E_SERVICE_UNAVAILABLE,
                      CH_E_STORAGE_ERROR),
       .handler = import_any, .tag = "Conversations",
-      .summary = "Import conversations from an export of ChatGPT or Claude",
+      .summary = "Import conversations from an export of ChatGPT, Claude, "
+                 "or of this API",
       .doc = "As JSON, or as a file: conversations.json, or a ZIP archive "
-             "that holds it. What was imported before is skipped. Files over "
-             "10 MB are taken in by a job: 202, and Location tells where it "
-             "can be followed." },
+             "that holds it. What was imported before, or is still there, is "
+             "skipped. What was exported from here keeps its ids, slug and "
+             "times where they are free; its author, views and featuring "
+             "begin anew. Files over 10 MB are taken in by a job: 202, and "
+             "Location tells where it can be followed." },
     { .method = CH_GET, .path = HERE "/imports/{id}", .auth = CH_USER,
       .rate = CH_RATE_API, .feature = CH_FEATURE_CONVERSATIONS, .ok = 200,
       .out = &job_out, CH_ROUTE_CODES(CH_E_JOB_NOT_FOUND), .handler = get,

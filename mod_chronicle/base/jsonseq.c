@@ -33,7 +33,7 @@ typedef enum {
 
 struct ch_jsonseq_t {
     apr_pool_t *pool;
-    const char *key;
+    const char *key; /* NULL = none is wanted */
     size_t key_len;
     size_t item_max;
     ch_jsonseq_item_t *item;
@@ -86,7 +86,7 @@ ch_jsonseq_t *ch_jsonseq_make(apr_pool_t *pool, const char *key,
 
     seq->pool = pool;
     seq->key = apr_pstrdup(pool, key);
-    seq->key_len = strlen(key);
+    seq->key_len = key ? strlen(key) : 0;
     seq->item_max = item_max;
     seq->item = item;
     seq->ctx = ctx;
@@ -276,7 +276,7 @@ static const char *on_key(ch_jsonseq_t *seq, const char *at, const char *end)
     else if (*at == '"') {
         seq->state = IN_KEY;
         seq->odd = 0;
-        seq->same = 1;
+        seq->same = seq->key != NULL;
         seq->key_at = 0;
     }
     else {

@@ -18,7 +18,8 @@ typedef ch_err_t *ch_jsonseq_item_t(void *ctx, int index, const char *text,
                                     size_t len);
 
 /* Lives in pool, with up to item_max bytes from the heap beside it. An object
- * at the top without `key` is ONE element, the object itself. */
+ * at the top without `key` is ONE element, the object itself; key NULL: every
+ * object at the top is. */
 ch_jsonseq_t *ch_jsonseq_make(apr_pool_t *pool, const char *key,
                               size_t item_max, ch_jsonseq_item_t *item,
                               void *ctx);

@@ -9,7 +9,7 @@ i.result ->> 'conversations' AS conversations,
 i.result ->> 'errors' AS errors, i.error, i.created_at, i.finished_at
 
 -- name: import_create :one (user_id uuid, id uuid, key text, format text,
---   visibility text, category text?, tags text[])
+--   visibility text?, category text?, tags text[]?)
 -- A new import whose file is still on its way into the store: there is no job
 -- yet. No row: no such account.
 INSERT INTO conversation_imports AS i (id, user_id, storage_key, format,
@@ -55,6 +55,16 @@ FROM cur;
 -- How many conversations its file holds.
 UPDATE conversation_imports SET total = $2
 WHERE id = $1 AND status = 'running';
+
+-- name: import_taken :many (user_id uuid, ids uuid[], message_ids uuid[])
+-- plan: custom
+-- Which ids of conversations and messages somebody has.
+SELECT c.id::text AS key,
+       CASE WHEN c.user_id = $1 THEN 'mine' ELSE 'theirs' END AS whose
+FROM unnest($2::uuid[]) k (id) JOIN conversations c ON c.id = k.id
+UNION ALL
+SELECT 'm' || m.id, 'said'
+FROM unnest($3::uuid[]) k (id) JOIN conversation_messages m ON m.id = k.id;
 
 -- name: import_note :one (id uuid, reached int, processed int, ids uuid[],
 --   failed int, errors json)

@@ -118,9 +118,10 @@ CREATE TABLE conversation_imports (
     status       varchar(20) NOT NULL DEFAULT 'queued',
     storage_key  text,
     format       varchar(10) NOT NULL,
-    visibility   varchar(10) NOT NULL,
+    -- NULL: each as its file has it, or by default
+    visibility   varchar(10),
     category     varchar(30),
-    tags         text[]      NOT NULL DEFAULT '{}',
+    tags         text[],
     processed    integer     NOT NULL DEFAULT 0,
     total        integer,
     result       jsonb,
@@ -164,30 +165,36 @@ END
 $$;
 
 -- A free slug for what a title gave, which may be a word of the API's paths, or
--- look like an id: then it gets a number at once.
+-- look like an id: then it gets a number at once. One that would be too long
+-- with a number behind it is cut.
 CREATE FUNCTION chronicle_free_slug(wanted text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
+    stem   text := rtrim(left(wanted, 109), '-');
     number integer;
 BEGIN
-    PERFORM chronicle_lock_slug(wanted);
-    PERFORM chronicle_lock_slug(wanted || '-2');
+    PERFORM chronicle_lock_slug(stem);
+    PERFORM chronicle_lock_slug(stem || '-2');
+    IF stem <> wanted THEN
+        PERFORM chronicle_lock_slug(wanted);
+        PERFORM chronicle_lock_slug(wanted || '-2');
+    END IF;
     IF wanted <> ALL ('{featured,categories,search,stats,import,imports}')
        AND wanted !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
        AND NOT EXISTS (SELECT 1 FROM conversations WHERE slug = wanted) THEN
         RETURN wanted;
     END IF;
     -- its lock keeps numbers from becoming free unseen
-    INSERT INTO conversation_slugs (base, next) VALUES (wanted, 2)
+    INSERT INTO conversation_slugs (base, next) VALUES (stem, 2)
     ON CONFLICT DO NOTHING;
-    SELECT next INTO number FROM conversation_slugs WHERE base = wanted
+    SELECT next INTO number FROM conversation_slugs WHERE base = stem
     FOR UPDATE;
     WHILE EXISTS (SELECT 1 FROM conversations
-                  WHERE slug = wanted || '-' || number) LOOP
+                  WHERE slug = stem || '-' || number) LOOP
         number := number + 1;
     END LOOP;
-    UPDATE conversation_slugs SET next = number + 1 WHERE base = wanted;
-    RETURN wanted || '-' || number;
+    UPDATE conversation_slugs SET next = number + 1 WHERE base = stem;
+    RETURN stem || '-' || number;
 END
 $$;
 

@@ -197,6 +197,37 @@ START_TEST(zero_bytes_are_bytes)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    const char *given;
+} keyless[] = {
+    { "[1,[2]]", "1|[2]|" },
+    { "{}", "{}|" },
+    { "{\"\":[1]}", "{\"\":[1]}|" },
+    { "{\"list\":[1],\"\":{\"a\":[2]},\"list\":3}",
+      "{\"list\":[1],\"\":{\"a\":[2]},\"list\":3}|" },
+};
+
+/* However it is cut. */
+START_TEST(without_a_key_an_object_is_one_element)
+{
+    const char *text = keyless[_i].text;
+    size_t len = strlen(text), cut;
+
+    for (cut = 0; cut <= len; cut++) {
+        seen_t seen = make_seen();
+        ch_jsonseq_t *seq = ch_jsonseq_make(pool, NULL, 100, note, &seen);
+
+        ck_assert_ptr_null(ch_jsonseq_feed(seq, ch_check_copy(text, cut),
+                                           cut));
+        ck_assert_ptr_null(ch_jsonseq_feed(
+            seq, ch_check_copy(text + cut, len - cut), len - cut));
+        ck_assert_ptr_null(ch_jsonseq_end(seq));
+        ck_assert_str_eq(ch_buf_cstr(seen.given), keyless[_i].given);
+    }
+}
+END_TEST
+
 START_TEST(errors_say_where)
 {
     seen_t seen = make_seen();
@@ -330,7 +361,9 @@ END_TEST
 
 CH_SUITE_MAIN("base/jsonseq", CH_EACH(is_taken_apart, texts),
               CH_EACH(what_is_too_long_is_passed_over, long_ones),
-              CH_ONCE(zero_bytes_are_bytes), CH_ONCE(errors_say_where),
+              CH_ONCE(zero_bytes_are_bytes),
+              CH_EACH(without_a_key_an_object_is_one_element, keyless),
+              CH_ONCE(errors_say_where),
               CH_ONCE(an_error_of_the_taker_ends_it),
               CH_ONCE(depth_has_an_end), CH_ONCE(memory_stays_flat),
               CH_ONCE(random_cuts))
