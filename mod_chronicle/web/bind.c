@@ -524,3 +524,31 @@ void ch_bind_defaults(ch_bind_t *bind, const ch_fields_t *fields)
         }
     }
 }
+
+void ch_bind_list(ch_bind_t *bind, const char *text, size_t len)
+{
+    apr_int64_t count = 0;
+    char *rest = apr_pstrmemdup(bind->pool, text, len);
+
+    while (rest && count <= bind->row->max) {
+        char *comma = strchr(rest, ',');
+        ch_bytes_t item;
+
+        if (comma) {
+            *comma++ = '\0';
+        }
+        item = ch_text_trim(rest, strlen(rest));
+        if (item.len) {
+            count++;
+            ch_bind_query(bind,
+                          apr_pstrmemdup(bind->pool, item.data, item.len),
+                          item.len);
+        }
+        rest = comma;
+    }
+    if (count < bind->row->min) {
+        ch_bind_fault(bind, CH_D_TOO_FEW,
+                      "must have at least %" APR_INT64_T_FMT " elements",
+                      bind->row->min);
+    }
+}

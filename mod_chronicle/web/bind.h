@@ -20,6 +20,9 @@ void ch_bind_defaults(ch_bind_t *bind, const ch_fields_t *fields);
 /* A query's text; STRS collects. */
 void ch_bind_query(ch_bind_t *bind, const char *text, size_t len);
 
+/* The elements of STRS with commas between them; empty ones are none. */
+void ch_bind_list(ch_bind_t *bind, const char *text, size_t len);
+
 /* A JSON value other than null; null. */
 void ch_bind_json(ch_bind_t *bind, const ch_json_t *value);
 void ch_bind_null(ch_bind_t *bind);

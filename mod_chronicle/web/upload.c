@@ -8,7 +8,6 @@
 
 #include "base/seal.h"
 #include "base/text.h"
-#include "web/bind.h"
 #include "web/multipart.h"
 #include "web/query.h"
 #include "web/spill.h"
@@ -165,91 +164,4 @@ ch_err_t *ch_upload_read(ch_req_t *rq)
         rq->upload = upload.file;
     }
     return NULL;
-}
-
-/* --- the other parts --------------------------------------------------- */
-
-static const ch_field_t *find_row(const ch_fields_t *fields, const char *name,
-                                  int *index)
-{
-    int i;
-
-    for (i = 0; fields && i < fields->count; i++) {
-        if (ch_field_in_upload(&fields->rows[i])
-            && strcmp(fields->rows[i].name, name) == 0) {
-            *index = i;
-            return &fields->rows[i];
-        }
-    }
-    return NULL;
-}
-
-/* Elements with commas between them; empty ones are none. */
-static void bind_list(ch_bind_t *bind, const ch_pair_t *pair)
-{
-    apr_int64_t count = 0;
-    char *rest = apr_pstrmemdup(bind->pool, pair->value, pair->len);
-
-    while (rest && count <= bind->row->max) {
-        char *comma = strchr(rest, ',');
-        ch_bytes_t item;
-
-        if (comma) {
-            *comma++ = '\0';
-        }
-        item = ch_text_trim(rest, strlen(rest));
-        if (item.len) {
-            count++;
-            ch_bind_query(bind,
-                          apr_pstrmemdup(bind->pool, item.data, item.len),
-                          item.len);
-        }
-        rest = comma;
-    }
-    if (count < bind->row->min) {
-        ch_bind_fault(bind, CH_D_TOO_FEW,
-                      "must have at least %" APR_INT64_T_FMT " elements",
-                      bind->row->min);
-    }
-}
-
-static void bind_pair(ch_req_t *rq, ch_bind_t *bind, const ch_pair_t *pair)
-{
-    int index = 0;
-
-    bind->row = find_row(rq->route->body, pair->name, &index);
-    bind->path = pair->name;
-    if (!bind->row) {
-        ch_bind_fault(bind, CH_D_UNKNOWN_FIELD, "unknown field");
-    }
-    else if (rq->given >> index & 1) {
-        ch_bind_fault(bind, CH_D_DUPLICATE, "must be given once");
-    }
-    else if (pair->len) {
-        rq->given |= UINT64_C(1) << index;
-        if (pair->broken) {
-            ch_bind_fault(bind, CH_D_INVALID_FORMAT, "must be UTF-8");
-        }
-        else if (bind->row->type == CH_T_STRS) {
-            bind_list(bind, pair);
-        }
-        else {
-            ch_bind_query(bind, pair->value, pair->len);
-        }
-    }
-}
-
-void ch_upload_bind(ch_req_t *rq)
-{
-    ch_bind_t bind = { .pool = rq->pool, .faults = &rq->faults,
-                       .base = rq->body };
-    int i;
-
-    for (i = 0; i < rq->texts->nelts; i++) {
-        bind_pair(rq, &bind, &APR_ARRAY_IDX(rq->texts, i, ch_pair_t));
-    }
-    if (!rq->upload) {
-        ch_err_fault(rq->pool, &rq->faults, CH_D_MISSING_FIELD, "file",
-                     "missing field");
-    }
 }

@@ -11,8 +11,4 @@
  * says. */
 ch_err_t *ch_upload_read(ch_req_t *rq);
 
-/* Binds rq->texts to the members of rq->body, as a query's parameters are:
- * an empty one was not given. Faults go to rq->faults. */
-void ch_upload_bind(ch_req_t *rq);
-
 #endif

@@ -11,7 +11,6 @@
 #include "web/item.h"
 #include "web/query.h"
 #include "web/request.h"
-#include "web/upload.h"
 
 int ch_field_at(const ch_fields_t *fields, size_t offset)
 {
@@ -87,10 +86,12 @@ static void check_param(ch_req_t *rq, int index)
 
 /* --- query ------------------------------------------------------------ */
 
-/* What name=value pairs are bound by: of a query, or of a form. */
+/* What name=value pairs are bound by: of a query, of a form, or of the parts
+ * that stand beside a file. */
 typedef struct {
     const ch_fields_t *fields; /* NULL: every name is unknown */
     unsigned skip;             /* rows with one of these flags, too */
+    int in_parts; /* so are rows that only JSON has; a list is one value */
     apr_uint64_t *given;
 } pairs_t;
 
@@ -117,7 +118,8 @@ static void check_pair(const pairs_t *pairs, ch_bind_t *bind,
     row = find_row(pairs->fields, pair->name, &index);
     bind->row = row;
     bind->path = pair->name;
-    if (!row || (row->flags & pairs->skip)) {
+    if (!row || (row->flags & pairs->skip)
+        || (pairs->in_parts && !ch_field_in_upload(row))) {
         ch_bind_fault(bind, CH_D_UNKNOWN_FIELD, "unknown name");
     }
     else if (!pair->len && !(row->flags & CH_KEEP_EMPTY)) {
@@ -130,10 +132,15 @@ static void check_pair(const pairs_t *pairs, ch_bind_t *bind,
         *pairs->given |= UINT64_C(1) << index;
         if (pair->broken) {
             ch_bind_fault(bind, CH_D_INVALID_FORMAT,
-                          "must be percent-encoded UTF-8");
-            return;
+                          pairs->in_parts ? "must be UTF-8"
+                                          : "must be percent-encoded UTF-8");
         }
-        ch_bind_query(bind, pair->value, pair->len);
+        else if (pairs->in_parts && row->type == CH_T_STRS) {
+            ch_bind_list(bind, pair->value, pair->len);
+        }
+        else {
+            ch_bind_query(bind, pair->value, pair->len);
+        }
     }
 }
 
@@ -315,6 +322,21 @@ static void check_form(ch_req_t *rq, ch_bind_t *bind, unsigned skip)
     }
 }
 
+static void check_parts(ch_req_t *rq, ch_bind_t *bind, unsigned skip)
+{
+    const pairs_t by = { .fields = rq->route->body, .skip = skip,
+                         .in_parts = 1, .given = &rq->given };
+    int i;
+
+    for (i = 0; i < rq->texts->nelts; i++) {
+        check_pair(&by, bind, &APR_ARRAY_IDX(rq->texts, i, ch_pair_t));
+    }
+    if (!rq->upload) {
+        ch_err_fault(rq->pool, &rq->faults, CH_D_MISSING_FIELD, "file",
+                     "missing field");
+    }
+}
+
 static void check_json(ch_req_t *rq, unsigned skip)
 {
     ch_item_t item = { .fields = rq->route->body, .skip = skip, .prefix = "",
@@ -350,11 +372,11 @@ static void check_body(ch_req_t *rq)
     if (rq->form) {
         check_form(rq, &bind, skip);
     }
+    else if (rq->texts) {
+        check_parts(rq, &bind, skip);
+    }
     else {
         check_json(rq, skip);
-    }
-    if (rq->texts) {
-        ch_upload_bind(rq);
     }
     if (fields && fields->check) {
         fields->check(rq, rq->body, &rq->faults);
