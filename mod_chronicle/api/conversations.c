@@ -14,7 +14,6 @@
 #include "web/reply.h"
 
 #define HERE CH_CONVERSATIONS
-#define UPDATE_TRIES 50 /* while others change the same one */
 
 /* --- names ------------------------------------------------------------ */
 
@@ -279,15 +278,21 @@ static ch_err_t *create_conversation(ch_req_t *rq)
                                "Conversation created");
 }
 
-/* Whether another's change came between: then the statement did nothing. */
-static int must_repeat(ch_err_t *err, const ch_rows_t *rows)
+/* In a statement of its own: one that waits for the lock by itself sees the
+ * messages of before. */
+static ch_err_t *change(ch_req_t *rq, const sql_conversation_update_t *in,
+                        ch_rows_t **rows)
 {
-    const char *fault = err || !ch_rows_count(rows)
-                            ? NULL
-                            : ch_rows_text(rows, 0, "fault");
+    const sql_conversation_lock_t lock = { .id = in->id,
+                                           .user_id = in->user_id,
+                                           .admin = in->admin };
+    ch_rows_t *locked;
+    ch_err_t *err;
 
-    return fault
-           && strcmp(fault, ch_code_name(CH_E_SERVICE_UNAVAILABLE)) == 0;
+    ch_db_gather(rq->db);
+    err = sql_conversation_lock(rq->db, &lock, &locked);
+    err = err ? err : sql_conversation_update(rq->db, in, rows);
+    return err ? err : ch_db_send(rq->db);
 }
 
 static ch_err_t *update_conversation(ch_req_t *rq)
@@ -323,12 +328,8 @@ static ch_err_t *update_conversation(ch_req_t *rq)
         .fetch = CH_CONVERSATION_PAGE + 1,
     };
     ch_rows_t *rows;
-    ch_err_t *err;
-    int tries = 0;
+    ch_err_t *err = change(rq, &row, &rows);
 
-    do {
-        err = sql_conversation_update(rq->db, &row, &rows);
-    } while (must_repeat(err, rows) && ++tries < UPDATE_TRIES);
     err = err ? err : ch_reply_fault(rq, rows, CH_E_CONVERSATION_NOT_FOUND);
     return err ? err
                : ch_conversation_reply(rq, rows, CH_CONVERSATION_PAGE,

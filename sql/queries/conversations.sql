@@ -84,6 +84,11 @@ FULL JOIN (
     WHERE position < $22) m ON m.place = c.place
 ORDER BY m.position NULLS FIRST;
 
+-- name: conversation_lock :many (id uuid, user_id uuid, admin bool)
+-- Before a change.
+SELECT id FROM conversations
+WHERE id = $1 AND (user_id = $2 OR $3) FOR UPDATE;
+
 -- name: conversation_update :many (id uuid, user_id uuid, admin bool,
 --   match int[]?, slug text?, title text?, description_given bool,
 --   description text?, category text?, tags text[]?, provider_given bool,
@@ -91,12 +96,11 @@ ORDER BY m.position NULLS FIRST;
 --   replaces bool, roles text[], contents text[], models text[], times ts[],
 --   fetch int)
 -- error 23505 conversations_slug_key = SLUG_TAKEN
--- What is not given stays; what changes nothing leaves the version. Who had to
--- wait for another's change sees the messages of before: then nothing is done,
--- and the statement is to be sent again.
+-- What is not given stays; what changes nothing leaves the version. Sent behind
+-- conversation_lock.
 WITH cur AS (
     SELECT c.* FROM conversations c
-    WHERE c.id = $1 AND (c.user_id = $2 OR $3) FOR UPDATE),
+    WHERE c.id = $1 AND (c.user_id = $2 OR $3)),
 want AS (
     SELECT coalesce(chronicle_given_slug($5), slug) AS slug,
            coalesce($6, title) AS title,
@@ -107,10 +111,7 @@ want AS (
            coalesce($15, visibility) AS visibility
     FROM cur),
 verdict AS (
-    SELECT CASE WHEN c.version <> (SELECT version FROM conversations
-                                   WHERE id = $1)
-                THEN 'SERVICE_UNAVAILABLE'
-                WHEN NOT c.version = ANY ($4)
+    SELECT CASE WHEN NOT c.version = ANY ($4)
                 THEN 'PRECONDITION_FAILED:' || c.version END AS fault,
            $16 AND EXISTS (
                SELECT 1
