@@ -2,7 +2,7 @@
 # again under sanitizers; counts them all.
 
 # Hard limits, in seconds: a part that hangs is a part that fails.
-readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1800 REALTIME_LIMIT=600
+readonly UNIT_LIMIT=300 GUARD_LIMIT=120 API_LIMIT=1800 REALTIME_LIMIT=900
 readonly ASAN_LIMIT=2400
 
 # Beside what building needs. Another module's logins, which our API takes over.
@@ -261,15 +261,15 @@ export_sanitizer() {
     chmod 1777 "$RUN_DIR/reports"
 }
 
-# node_tests PART LIMIT FILE...
+# node_tests PART LIMIT FILE...: a file that hangs fails long before the part.
 node_tests() {
-    local part=$1 limit=$2 log="$RUN_DIR/$1.log" code=0 passed failed flags
+    local part=$1 limit=$2 log="$RUN_DIR/$1.log" code=0 passed failed flag
+    local flags=(--test --test-reporter=spec)
     shift 2
-    flags=(--test --test-reporter=spec)
-    # Node 18 has it from 18.19 on
-    if node --help | grep -q -e --test-concurrency; then
-        flags+=(--test-concurrency=2)
-    fi
+    # older ones of Node 18 know neither
+    for flag in --test-concurrency=2 "--test-timeout=$((limit * 1000 / 3))"; do
+        ! node --help | grep -q -e "${flag%=*}" || flags+=("$flag")
+    done
     if [ $# -gt 0 ]; then
         limited "$limit" "$log" node "${flags[@]}" "$@" || code=$?
     else
@@ -294,7 +294,7 @@ node_count() {
 # Node repeats what failed at the end of its report, unless it was cut short.
 show_node_failures() {
     if grep -q '^✖ failing tests:' "$1"; then
-        sed -n '/^✖ failing tests:/,$p' "$1"
+        sed -n '/^✖ failing tests:/,$p' "$1" | tee -a "$RUN_DIR/failures"
     else
         cat "$1"
     fi
@@ -398,7 +398,12 @@ command_test() {
     print_verdict
 }
 
+# What failed long ago is far up: told again, in short.
 print_verdict() {
+    if [ -s "$RUN_DIR/failures" ]; then
+        step "what failed"
+        head -n 100 "$RUN_DIR/failures"
+    fi
     say ""
     if [ "$FAILED" -eq 0 ]; then
         say "Next: ./apxs-build.sh up"

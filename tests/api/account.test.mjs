@@ -116,7 +116,7 @@ serverSuite('Deleting an account', { dbMax: 12 }, (s) => {
     assert.equal((await s.sql('SELECT 1 FROM idempotency_keys WHERE scope = $1', [stay.user.id])).length, 1);
     assert.deepEqual(await s.sql('SELECT 1 FROM email_outbox WHERE to_address = $1', [user.email]), []);
     assert.equal((await s.sql('SELECT 1 FROM email_outbox WHERE to_address = $1', [stay.email])).length, 2);
-    const audit = await s.sql('SELECT action FROM audit_logs WHERE actor_id = $1 ORDER BY id', [user.user.id]);
+    const audit = await s.sql('SELECT action FROM audit_logs WHERE actor_id = $1 ORDER BY created_at', [user.user.id]);
     assert.deepEqual(audit.map((row) => row.action), ['auth.register', 'user.export', 'auth.login', 'user.delete']);
 
     for (const client of [user, second]) {

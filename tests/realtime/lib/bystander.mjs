@@ -54,12 +54,14 @@ async function talk({ origin, room, tokens }) {
   const [speaker, hearer] = tokens.map((token) =>
     io(origin, { transports: ['websocket'], forceNew: true, reconnection: false, auth: { token } }),
   );
-  for (const socket of [speaker, hearer]) {
-    socket.on('disconnect', (reason) => {
-      throw new Error(`a bystander was disconnected: ${reason}`);
-    });
-    await once(socket, 'ready');
-  }
+  await Promise.all(
+    [speaker, hearer].map((socket) => {
+      socket.on('disconnect', (reason) => {
+        throw new Error(`a bystander was disconnected: ${reason}`);
+      });
+      return once(socket, 'ready'); /* either may be the first */
+    }),
+  );
   const { success } = await hearer.emitWithAck('room:join', { roomId: room });
   assert.ok(success);
   let times = [];
