@@ -13,7 +13,8 @@ leave_in_place_build() {
 }
 
 make_configure() {
-    [ -x "$ROOT/configure" ] && [ -e "$ROOT/Makefile.in" ] && return
+    [ -x "$ROOT/configure" ] && [ -e "$ROOT/Makefile.in" ] &&
+        [ ! "$ROOT/configure.ac" -nt "$ROOT/configure" ] && return
     step "autoreconf"
     (cd "$ROOT" && quietly "$ROOT/var/autoreconf.log" "autoreconf failed" \
         autoreconf -fi)

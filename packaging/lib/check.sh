@@ -105,37 +105,45 @@ limited() {
 # Adds up the summaries of the library check and of replay.c, in which one seed
 # is one test. A program that failed without a word counts as one.
 count_unit() {
-    awk '
+    find "$1/tests" -name '*.trs' | while read -r result; do
+        cat "${result%.trs}.log" "$result"
+    done | awk '
         /^[0-9]+%: Checks: / {
             gsub(/[^0-9 ]/, "")
             bad += $3 + $4
             passed += $2 - $3 - $4
         }
         /: replayed [0-9]+ seeds$/ { passed += $(NF - 1) }
-        /^(PASS|FAIL|XPASS|ERROR): / {
+        /^:test-result: / {
             failed += bad
-            if ($1 != "PASS:" && bad == 0) failed++
+            if ($2 != "PASS" && bad == 0) failed++
             bad = 0
         }
-        END { print passed + 0, failed + bad }' "$1"
+        END { print passed + 0, failed + bad }'
 }
 
-run_unit() {
-    local log="$RUN_DIR/unit.log" code=0 counts
-    local make=(make -C "$BUILD" --no-print-directory -k)
-    step "unit tests and fuzz seeds"
-    # built first; most of them wait most of the time
-    limited "$UNIT_LIMIT" "$log" "${make[@]}" -j "$(processors)" \
-        check TESTS= || cat "$log"
-    limited "$UNIT_LIMIT" "$log" "${make[@]}" -j $((2 * $(processors))) \
-        check || code=$?
-    read -r -a counts <<<"$(count_unit "$log")"
+# check_tree PART LIMIT DIRECTORY ARGUMENT...: its `make check`; built first,
+# then two at a time for each processor, since many of them wait.
+check_tree() {
+    local part=$1 limit=$2 dir=$3 log="$RUN_DIR/$1.log" code=0 counts
+    local make=(make -C "$3" --no-print-directory -k VERBOSE=1 "${@:4}")
+    find "$dir/tests" -name '*.trs' -delete
+    limited "$limit" "$log" "${make[@]}" -j "$(processors)" check TESTS= ||
+        cat "$log"
+    limited "$limit" "$log" "${make[@]}" -j $((2 * $(processors))) check ||
+        code=$?
+    read -r -a counts <<<"$(count_unit "$dir")"
     if [ "$code" -ne 0 ]; then
         cat "$log"
         # it may not even have been compiled
         [ "${counts[1]}" -gt 0 ] || counts[1]=1
     fi
-    count unit "${counts[@]}"
+    count "$part" "${counts[@]}"
+}
+
+run_unit() {
+    step "unit tests and fuzz seeds"
+    check_tree unit "$UNIT_LIMIT" "$BUILD"
 }
 
 # ── guards ───────────────────────────────────────────────────────────────────

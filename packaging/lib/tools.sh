@@ -23,30 +23,18 @@ without_aslr() {
     fi
 }
 
-# build_tsan TEST...: only what these are made of.
-build_tsan() {
-    prepare_tree "$BUILD_TSAN" --quiet --enable-tsan "CFLAGS=-O1 -g"
-    make_in "$BUILD_TSAN" check "check_PROGRAMS=$*" TESTS=
-}
-
 run_tsan() {
-    local log="$RUN_DIR/tsan.log" code=0 counts tests
+    local tests
     local -a prefix
     read -r -a prefix <<<"$(without_aslr)" || true
     tests=$(threaded_tests | tr '\n' ' ')
-    build_tsan "$tests"
+    prepare_tree "$BUILD_TSAN" --quiet --enable-tsan "CFLAGS=-O1 -g"
     step "unit tests with threads, under ThreadSanitizer"
     export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1"
-    limited "$TSAN_LIMIT" "$log" env CK_DEFAULT_TIMEOUT=240 \
-        "${prefix[@]}" make -C "$BUILD_TSAN" --no-print-directory \
-        -j $((2 * $(processors))) -k check "check_PROGRAMS=$tests" \
-        "TESTS=$tests" || code=$?
-    read -r -a counts <<<"$(count_unit "$log")"
-    if [ "$code" -ne 0 ]; then
-        cat "$log"
-        [ "${counts[1]}" -gt 0 ] || counts[1]=1
-    fi
-    count tsan "${counts[@]}"
+    export CK_DEFAULT_TIMEOUT=240
+    check_tree tsan "$TSAN_LIMIT" "$BUILD_TSAN" "check_PROGRAMS=$tests" \
+        "TESTS=$tests" "LOG_COMPILER=${prefix[*]}"
+    unset CK_DEFAULT_TIMEOUT
 }
 
 # The whole server, too: its threads as they are, with many clients. With a
@@ -107,20 +95,12 @@ valgrind_tests() {
 # The unit tests fork for every single test: what they leave allocated then is
 # no leak of the product's.
 run_valgrind_unit() {
-    local log="$RUN_DIR/valgrind-unit.log" code=0 counts under
     step "unit tests under valgrind"
-    under=$(valgrind_words --leak-check=no)
-    limited "$VALGRIND_LIMIT" "$log" make -C "$BUILD" --no-print-directory \
-        -j "$(processors)" -k check "TESTS=$(valgrind_tests)" \
-        "TESTS_ENVIRONMENT=CK_DEFAULT_TIMEOUT=600 \
-CH_FUZZ_SEEDS='$ROOT/tests/fuzz/seeds' CH_TEST_SRCDIR='$ROOT' $under" ||
-        code=$?
-    read -r -a counts <<<"$(count_unit "$log")"
-    if [ "$code" -ne 0 ]; then
-        cat "$log"
-        [ "${counts[1]}" -gt 0 ] || counts[1]=1
-    fi
-    count valgrind-unit "${counts[@]}"
+    export CK_DEFAULT_TIMEOUT=600
+    check_tree valgrind-unit "$VALGRIND_LIMIT" "$BUILD" \
+        "TESTS=$(valgrind_tests)" \
+        "LOG_COMPILER=$(valgrind_words --leak-check=no)"
+    unset CK_DEFAULT_TIMEOUT
 }
 
 run_valgrind_api() {
