@@ -106,41 +106,6 @@ static int copy_entry(const slot_t *slot, entry_t *out)
     return load(&slot->seq) == seq;
 }
 
-static apr_uint64_t mix(apr_uint64_t sum, apr_uint64_t word)
-{
-    sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return sum ^ sum >> 32;
-}
-
-/* Tells bytes that were overwritten from those that were put there; against
- * accidents only. Four sums at a time, because a processor can. */
-static apr_uint64_t add_up(apr_uint64_t sum, const char *data, size_t len)
-{
-    apr_uint64_t sums[4] = { sum, 1, 2, 3 };
-    apr_uint64_t words[4];
-    size_t left = len, i;
-
-    for (; left >= sizeof(words); left -= sizeof(words)) {
-        memcpy(words, data, sizeof(words));
-        for (i = 0; i < CH_COUNT(sums); i++) {
-            sums[i] = mix(sums[i], words[i]);
-        }
-        data += sizeof(words);
-    }
-    memset(words, 0, sizeof(words));
-    memcpy(words, data, left);
-    for (i = 0; i < CH_COUNT(sums); i++) {
-        sums[0] = mix(sums[0], mix(sums[i], words[i]));
-    }
-    return mix(sums[0], len);
-}
-
-static apr_uint64_t sum_of(const ch_kept_t *kept)
-{
-    return add_up(add_up(0, kept->head.data, kept->head.len), kept->body.data,
-                  kept->body.len);
-}
-
 /* Copies an answer out of the ring; 0 when it was overwritten meanwhile. */
 static int copy_answer(apr_pool_t *pool, const entry_t *entry, ch_kept_t *out)
 {
@@ -149,14 +114,15 @@ static int copy_answer(apr_pool_t *pool, const entry_t *entry, ch_kept_t *out)
     char *head = apr_palloc(pool, head_len + body_len + 2);
     char *body = head + head_len + 1;
     const char *from = ring + entry->at % room->size;
+    apr_uint64_t sum = ch_words_read_sum(head, from, head_len, 0);
 
-    ch_words_read(head, from, head_len);
-    ch_words_read(body, from + ch_words_size(head_len), body_len);
+    sum = ch_words_read_sum(body, from + ch_words_size(head_len), body_len,
+                            sum);
     head[head_len] = '\0';
     body[body_len] = '\0';
     out->head = (ch_bytes_t){ head, head_len };
     out->body = (ch_bytes_t){ body, body_len };
-    return is_there(entry) && sum_of(out) == entry->sum;
+    return is_there(entry) && sum == entry->sum;
 }
 
 int ch_cache_get(apr_pool_t *pool, const unsigned char key[CH_CACHE_KEY],
@@ -225,16 +191,17 @@ static slot_t *slot_for(const unsigned char *key)
     return best;
 }
 
-/* Puts the bytes into the ring: their position. */
-static apr_uint64_t store(const ch_kept_t *kept)
+/* Puts the bytes into the ring: entry->at, entry->sum. */
+static void store(const ch_kept_t *kept, entry_t *entry)
 {
     size_t head_size = ch_words_size(kept->head.len);
-    apr_uint64_t at = reserve(head_size + ch_words_size(kept->body.len));
-    char *to = ring + at % room->size;
+    char *to;
 
-    ch_words_write(to, kept->head.data, kept->head.len);
-    ch_words_write(to + head_size, kept->body.data, kept->body.len);
-    return at;
+    entry->at = reserve(head_size + ch_words_size(kept->body.len));
+    to = ring + entry->at % room->size;
+    entry->sum = ch_words_write_sum(to, kept->head.data, kept->head.len, 0);
+    entry->sum = ch_words_write_sum(to + head_size, kept->body.data,
+                                    kept->body.len, entry->sum);
 }
 
 static void write_entry(slot_t *slot, const entry_t *entry)
@@ -262,8 +229,7 @@ void ch_cache_put(const unsigned char key[CH_CACHE_KEY], const ch_kept_t *kept,
     }
     memcpy(entry.key, key, CH_CACHE_KEY);
     entry.until = now_seconds() + (apr_uint32_t)seconds;
-    entry.sum = sum_of(kept);
-    entry.at = store(kept);
+    store(kept, &entry);
     slot = slot_for(key);
     if (slot) {
         write_entry(slot, &entry);

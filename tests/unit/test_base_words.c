@@ -43,6 +43,43 @@ START_TEST(there_and_back)
 }
 END_TEST
 
+/* The sum of what is read is that of what was written, of every length; any
+ * other bytes have another one: a bit that is changed, words that changed
+ * places, words that are all zero, less or more of them. */
+START_TEST(sums)
+{
+    static const apr_uint64_t none[6];
+    apr_uint64_t text[6] = { 1, 2, APR_UINT64_C(1) << 63, 0, 5, 6 };
+    apr_uint64_t shared[6], back[6], sum;
+    size_t len, i;
+
+    for (len = 1; len <= sizeof(text); len++) {
+        sum = ch_words_write_sum(shared, text, len, 7);
+        ck_assert_int_eq(memcmp(shared, text, len), 0);
+        memset(back, '.', sizeof(back));
+        ck_assert_uint_eq(ch_words_read_sum(back, shared, len, 7), sum);
+        ck_assert_int_eq(memcmp(back, text, len), 0);
+        ck_assert_uint_ne(ch_words_read_sum(back, shared, len, 8), sum);
+        ck_assert_uint_ne(ch_words_read_sum(back, shared, len - 1, 7), sum);
+        ck_assert_uint_ne(ch_words_read_sum(back, none, len, 7), sum);
+        for (i = 0; i < len * 8; i++) {
+            ((unsigned char *)shared)[i / 8] ^= (unsigned char)(1 << i % 8);
+            ck_assert_uint_ne(ch_words_read_sum(back, shared, len, 7), sum);
+            ((unsigned char *)shared)[i / 8] ^= (unsigned char)(1 << i % 8);
+        }
+    }
+    for (i = 1; i < CH_COUNT(text); i++) {
+        memcpy(shared, text, sizeof(text));
+        shared[i] = text[i - 1];
+        shared[i - 1] = text[i];
+        ck_assert_uint_ne(ch_words_read_sum(back, shared, sizeof(back), 7),
+                          sum);
+    }
+    ck_assert_uint_ne(ch_words_read_sum(back, none, 8, 7),
+                      ch_words_read_sum(back, none, 16, 7));
+}
+END_TEST
+
 #define ROUNDS 2000000
 
 static apr_uint64_t place[4];
@@ -88,4 +125,4 @@ START_TEST(words_are_whole)
 END_TEST
 
 CH_SUITE_MAIN("base/words", CH_ONCE(sizes), CH_ONCE(there_and_back),
-              CH_ONCE(words_are_whole))
+              CH_ONCE(sums), CH_ONCE(words_are_whole))
