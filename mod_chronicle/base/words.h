@@ -20,9 +20,9 @@ size_t ch_words_size(size_t len);
 void ch_words_read(void *to, const void *shared, size_t len);
 void ch_words_write(void *shared, const void *from, size_t len);
 
-/* Both with a sum of the words, which goes on from `before`: it tells bytes that
- * were overwritten meanwhile from those that were put there. Against accidents
- * only, for little more than the copy costs. */
+/* Both with a sum of the words, which goes on from `before`: it tells bytes
+ * that were overwritten meanwhile from those that were put there. Against
+ * accidents only, for little more than the copy costs. */
 apr_uint64_t ch_words_read_sum(void *to, const void *shared, size_t len,
                                apr_uint64_t before);
 apr_uint64_t ch_words_write_sum(void *shared, const void *from, size_t len,

@@ -6,6 +6,10 @@ c.title, c.description, c.category, c.tags, c.provider, c.model, c.source,
 c.visibility, c.featured, c.featured_at, c.message_count, c.view_count,
 c.version, c.created_at, c.updated_at
 
+-- When it changes: later than before, also in the milliseconds that are told.
+-- fragment: conversation_time
+greatest(clock_timestamp(), c.updated_at + interval '1 millisecond')
+
 -- A page of messages stands beside the conversation: the first row has both,
 -- the others messages alone.
 -- fragment: message_page_columns
@@ -153,7 +157,8 @@ changed AS (
             WHEN w.visibility = 'public'
             THEN c.search || array_to_tsvector('{" public"}')
             ELSE ts_delete(c.search, ' public') END,
-        version = c.version + 1, updated_at = clock_timestamp()
+        version = c.version + 1,
+        updated_at = {{conversation_time}}
     FROM want w, verdict v
     WHERE c.id = $1 AND v.fault IS NULL AND (v.differs OR v.retold)
     RETURNING c.*),
@@ -218,7 +223,8 @@ changed AS (
     UPDATE conversations c
     SET featured = w.featured,
         featured_at = CASE WHEN w.featured THEN clock_timestamp() END,
-        version = c.version + 1, updated_at = clock_timestamp()
+        version = c.version + 1,
+        updated_at = {{conversation_time}}
     FROM want w, verdict v
     WHERE c.id = w.id AND v.fault IS NULL AND c.featured <> w.featured
     RETURNING c.*),

@@ -97,7 +97,8 @@ done AS (
     UPDATE {{form}} l
     SET status = w.status, admin_note = w.admin_note,
         handled_by = w.handled_by,
-        updated_at = greatest(clock_timestamp(), l.updated_at)
+        updated_at = greatest(clock_timestamp(),
+                              l.updated_at + interval '1 millisecond')
     FROM cur c, want w
     WHERE l.id = c.id
       AND (w.status, w.admin_note, w.handled_by)

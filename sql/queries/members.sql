@@ -126,7 +126,7 @@ bump AS (
         owner_id = CASE WHEN $5 = 'owner' THEN $4 ELSE r.owner_id END,
         version = r.version + ($5 = 'owner')::int,
         updated_at = CASE WHEN $5 = 'owner'
-                          THEN greatest(clock_timestamp(), r.updated_at)
+                          THEN {{room_time}}
                           ELSE r.updated_at END
     FROM cur c, verdict v WHERE r.id = c.id AND v.go
     RETURNING r.id, r.event_seq),

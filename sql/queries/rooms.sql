@@ -16,6 +16,10 @@ LEFT JOIN chat_messages m
 -- fragment: room_activity
 coalesce(r.last_message_at, r.created_at)
 
+-- When it changes: later than before, also in the milliseconds that are told.
+-- fragment: room_time
+greatest(clock_timestamp(), r.updated_at + interval '1 millisecond')
+
 -- fragment: room_filter
 {{scope}} AND ($2 IS NULL OR r.name ILIKE $2)
 
@@ -109,7 +113,7 @@ done AS (
     UPDATE chat_rooms r
     SET name = w.name, description = w.description,
         is_private = w.is_private, version = r.version + 1,
-        updated_at = greatest(clock_timestamp(), r.updated_at),
+        updated_at = {{room_time}},
         event_seq = r.event_seq + 1
     FROM cur c, want w, verdict v
     WHERE r.id = c.id AND v.go RETURNING r.*),
@@ -196,7 +200,7 @@ done AS (
         owner_id = coalesce(w.user_id, r.owner_id),
         version = r.version + (w.user_id IS NOT NULL)::int,
         updated_at = CASE WHEN w.user_id IS NULL THEN r.updated_at
-                     ELSE greatest(clock_timestamp(), r.updated_at) END
+                     ELSE {{room_time}} END
     FROM cur c LEFT JOIN raised w ON true
     WHERE r.id = c.id AND c.role IS NOT NULL AND EXISTS (SELECT 1 FROM heir)
     RETURNING r.*)
@@ -243,7 +247,7 @@ done AS (
                    ELSE r.owner_id END,
         version = r.version + (c.role = 'owner')::int,
         updated_at = CASE WHEN c.role = 'owner'
-                     THEN greatest(clock_timestamp(), r.updated_at)
+                     THEN {{room_time}}
                      ELSE r.updated_at END
     FROM cur c
     WHERE r.id = c.id AND c.next_id IS NOT NULL
