@@ -108,11 +108,16 @@ serverSuite('Many children', CROSSROADS, (server) => {
       const mark = `anywhere-${road}`;
       const socket = await settled(place, { transports: ['polling'], mark });
       const noise = await parallel(4, (n) => settled(place, { transports: ['polling'], mark: `noise-${n}` }));
-      await Promise.all([echoes(socket, 500), ...noise.map((one) => echoes(one, 100))]);
-      for (let n = 0; n < 20; n += 1) assert.equal(await socket.said('e', n), n);
-      const { owner, polls } = journeys(server).get(mark);
-      const elsewhere = polls.filter((pid) => pid !== owner).length;
-      assert.ok(elsewhere >= 5, `only ${elsewhere} of ${polls.length} polls landed elsewhere`);
+      const elsewhere = () => {
+        const { owner, polls } = journeys(server).get(mark);
+        return polls.filter((pid) => pid !== owner).length;
+      };
+      /* where they land is the system's choice: until enough did elsewhere */
+      for (let round = 0; round === 0 || (round < 30 && elsewhere() < 5); round += 1) {
+        await Promise.all([echoes(socket, 500), ...noise.map((one) => echoes(one, 100))]);
+        for (let n = 0; n < 20; n += 1) assert.equal(await socket.said('e', n), n);
+      }
+      assert.ok(elsewhere() >= 5, `only ${elsewhere()} polls landed elsewhere`);
       closeClients();
     });
 
