@@ -10,6 +10,7 @@ import { makeRoom, say } from './lib/chat.mjs';
 import { sendForms } from './lib/forms.mjs';
 import { exported, exportJob, exportRow, manyNotes, placeOf, putFile, storedFiles } from './lib/exports.mjs';
 import { PgProxy } from './lib/pgproxy.mjs';
+import { DATABASE_NOISE } from './lib/postgres.mjs';
 import { env } from './lib/env.mjs';
 
 const leave = (client, password = client.password, options = {}) =>
@@ -295,7 +296,7 @@ describe('A database that breaks at any statement of it', () => {
     });
     await s.start();
     s.pg = env.pg;
-    s.expectLog(/database|connection|dbd|server closed|terminat/i);
+    s.expectLog(DATABASE_NOISE);
     const furnish = async () => {
       const user = await s.user();
       ok(await user.post('/notes', { title: 'n' }), 201);

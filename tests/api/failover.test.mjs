@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { Server } from './lib/server.mjs';
 import { makeDir, sleep, until } from './lib/env.mjs';
 import { fails, ok, parallel } from './lib/expect.mjs';
-import { PrivateCluster, connect } from './lib/postgres.mjs';
+import { DATABASE_NOISE, PrivateCluster, connect } from './lib/postgres.mjs';
 
 /** A streaming copy of another cluster. */
 class Standby extends PrivateCluster {
@@ -38,7 +38,7 @@ describe('Failover of the database', () => {
       },
     ],
   });
-  s.expectLog(/database|connection|dbd|postgres|libpq|server closed|terminat|session is read-only|read-only/i);
+  s.expectLog(DATABASE_NOISE);
   before(async () => {
     await first.init();
     await second.init(first);

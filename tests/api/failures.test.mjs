@@ -8,9 +8,8 @@ import { after, before, describe, it } from 'node:test';
 import { Server, serverSuite } from './lib/server.mjs';
 import { makeDir, sleep, until } from './lib/env.mjs';
 import { fails, ok, parallel, times } from './lib/expect.mjs';
-import { PrivateCluster } from './lib/postgres.mjs';
+import { DATABASE_NOISE, PrivateCluster } from './lib/postgres.mjs';
 
-const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|pool|CH1131/i;
 
 /** Every note has exactly the versions before its own, and its text is that of a whole write. */
 async function whole(s, userId) {
@@ -98,7 +97,7 @@ serverSuite('Children that are killed', { children: 3, threads: 8, limits: { api
 describe('A backend that is killed', () => {
   const cluster = new PrivateCluster();
   const s = new Server({ database: 'app' });
-  s.expectLog(NOISE);
+  s.expectLog(DATABASE_NOISE);
   before(async () => {
     await cluster.init();
     s.pg = cluster.cluster;
@@ -181,7 +180,7 @@ class Cutter {
 
 describe('The n-th packet is the last', () => {
   const s = new Server({ children: 1, dbMax: 3, directives: ['ChronicleDbWait 2000'] });
-  s.expectLog(NOISE);
+  s.expectLog(DATABASE_NOISE);
   let cutter;
   let alice;
   before(async () => {

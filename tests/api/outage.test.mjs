@@ -4,16 +4,15 @@ import { after, before, describe, it } from 'node:test';
 import { Server } from './lib/server.mjs';
 import { patience, sleep, until } from './lib/env.mjs';
 import { fails, ok, parallel, times } from './lib/expect.mjs';
-import { PrivateCluster } from './lib/postgres.mjs';
+import { DATABASE_NOISE, PrivateCluster } from './lib/postgres.mjs';
 
 const cluster = new PrivateCluster();
-const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|statement timeout|pool|CH1131/i;
 
 /** A describe() with a server on the private cluster. */
 function outageSuite(title, options, define) {
   describe(title, () => {
     const s = new Server({ database: 'app', ...options });
-    s.expectLog(NOISE);
+    s.expectLog(DATABASE_NOISE, /statement timeout/);
     before(async () => {
       if (!cluster.child) await cluster.init();
       s.pg = cluster.cluster;
@@ -148,7 +147,7 @@ outageSuite('Lost connections', {}, (s) => {
   it('a server that starts while the database is away becomes ready when it comes', async () => {
     await cluster.stop('fast');
     const late = new Server({ database: 'app', pg: cluster.cluster, ready: false });
-    late.expectLog(NOISE);
+    late.expectLog(DATABASE_NOISE, /statement timeout/);
     await late.start();
     assert.equal(await late.probe('/health'), 200);
     assert.equal(await late.probe('/health/ready'), 503);

@@ -6,10 +6,9 @@ import { makeDir, until } from './lib/env.mjs';
 import { env } from './lib/env.mjs';
 import { fails, ok, parallel, times } from './lib/expect.mjs';
 import { PgProxy } from './lib/pgproxy.mjs';
-import { PrivateCluster } from './lib/postgres.mjs';
+import { DATABASE_NOISE, PrivateCluster } from './lib/postgres.mjs';
 import { changes, pull, pullAll, push, sane, show, sound, status, tryPull, tryPush, uuid } from './lib/sync.mjs';
 
-const NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|pool|CH\d+/i;
 const note = (fields) => ({ id: uuid(), title: 'note', ...fields });
 const folder = (fields) => ({ id: uuid(), name: uuid(), ...fields });
 
@@ -55,7 +54,7 @@ async function repeated(s, user, body) {
 
 describe('Sync: connections that are cut', () => {
   const s = new Server({ limits: { api: 'off' }, children: 1, dbMax: 3 });
-  s.expectLog(NOISE);
+  s.expectLog(DATABASE_NOISE, /CH\d+/);
   let proxy;
   before(async () => {
     proxy = new PgProxy(makeDir('proxy-'), env.pg);
@@ -144,7 +143,7 @@ serverSuite('Sync: backends that are ended', { limits: { api: 'off' }, dbMax: 4,
   for (const [group, lock] of Object.entries(locks)) {
     for (const way of ['ended', 'cancelled', 'too late']) {
       it(`among the ${group}: ${way}`, async () => {
-        s.expectLog(NOISE);
+        s.expectLog(DATABASE_NOISE, /CH\d+/);
         const user = await s.user();
         const body = await prepared(user);
         const { session, answer, pid } = await stuck(user, body, lock(user, body));
@@ -163,7 +162,7 @@ serverSuite('Sync: backends that are ended', { limits: { api: 'off' }, dbMax: 4,
 describe('Sync: a PostgreSQL that crashes', () => {
   const cluster = new PrivateCluster();
   const s = new Server({ database: 'app', limits: { api: 'off' } });
-  s.expectLog(NOISE);
+  s.expectLog(DATABASE_NOISE, /CH\d+/);
   before(async () => {
     await cluster.init();
     s.pg = cluster.cluster;

@@ -8,6 +8,9 @@ import { env, forget, keepTrack, makeDir, sleep, until } from './env.mjs';
 /* bigint as number (the tests never pass 2^53), other types as pg gives them. */
 pg.types.setTypeParser(20, Number);
 
+/** What httpd, libpq and the module log while a database is away; a letter to other servers may be lost (CH1131). */
+export const DATABASE_NOISE = /database|connection|dbd|postgres|libpq|server closed|terminat|read-only|pool|CH1131/i;
+
 export async function connect(cluster, database) {
   const client = new pg.Client({ ...cluster, database });
   client.on('error', () => {});
