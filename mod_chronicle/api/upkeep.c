@@ -4,6 +4,7 @@
 #include "api/notes.h"
 #include "base/uuid.h"
 #include "blob/blob.h"
+#include "realtime/record.h"
 #include "store/kept.h"
 #include "store/sql_gen.h"
 
@@ -30,10 +31,14 @@ static ch_err_t *purge(ch_job_t *job, const ch_rows_t *rows, int row)
     ch_kept_begin(&home, user);
     err = ch_note_purge(job->db, &in, &done);
     ch_kept_end(&home, user);
+    if (!err && ch_rows_count(done)) {
+        ch_record_send_sync(job->pool, job->conf, in.user_id);
+    }
     return err;
 }
 
-/* Each note by the statement that DELETE uses, so that sync sees it. */
+/* Each note by the statement that DELETE uses, so that sync sees it; and its
+ * user's devices are told, as of any other change. */
 ch_err_t *ch_upkeep_trash(ch_job_t *job)
 {
     const sql_upkeep_trash_t in = { .fetch = CHUNK };

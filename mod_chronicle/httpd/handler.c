@@ -138,13 +138,8 @@ static ch_req_t *make_request(request_rec *r)
 /* Whoever wrote notes or folders has other devices. */
 static void tell_sync(ch_req_t *rq)
 {
-    const ch_pub_t pub = { .what = CH_PUB_SYNC,
-                           .user = rq->who ? rq->who->user_id : NULL };
-    ch_record_t record;
-
-    if (pub.user && ch_route_writes_notes(rq->route)) {
-        ch_record_of(rq->pool, rq->conf, &pub, &record);
-        ch_record_send(rq->pool, rq->conf, &record);
+    if (rq->who && ch_route_writes_notes(rq->route)) {
+        ch_record_send_sync(rq->pool, rq->conf, rq->who->user_id);
     }
 }
 

@@ -144,6 +144,16 @@ void ch_record_send(apr_pool_t *pool, const ch_conf_t *conf,
     ch_far_post(conf, NULL, bytes.data, bytes.len);
 }
 
+void ch_record_send_sync(apr_pool_t *pool, const ch_conf_t *conf,
+                         const char *user)
+{
+    const ch_pub_t pub = { .what = CH_PUB_SYNC, .user = user };
+    ch_record_t record;
+
+    ch_record_of(pool, conf, &pub, &record);
+    ch_record_send(pool, conf, &record);
+}
+
 void ch_record_send_all(ch_req_t *rq)
 {
     const ch_pub_t *pubs = (const ch_pub_t *)rq->told->elts;

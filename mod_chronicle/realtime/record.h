@@ -45,6 +45,11 @@ void ch_record_send_all(ch_req_t *rq);
 void ch_record_send(apr_pool_t *pool, const ch_conf_t *conf,
                     const ch_record_t *record);
 
+/* Tells at once that notes or folders of the user (his id) have changed: to be
+ * called after the commit, by whoever wrote them, a request or a job. */
+void ch_record_send_sync(apr_pool_t *pool, const ch_conf_t *conf,
+                         const char *user);
+
 /* The record of something published, in pool. */
 void ch_record_of(apr_pool_t *pool, const ch_conf_t *conf,
                   const ch_pub_t *pub, ch_record_t *out);
