@@ -14,12 +14,23 @@ DELETE FROM {{what}} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {{what}} WHERE {{what.2}} LIMIT $1));
 
 -- name: upkeep_mail :count (fetch int)
--- The texts of mails sent a day ago, which hold links with tokens.
+-- The texts of mails sent a day ago, which hold links with tokens; and of
+-- those that failed, once a retry can't help: the link has run out, or the job
+-- is gone.
 UPDATE email_outbox SET body_text = '', body_html = NULL
 WHERE id = ANY (ARRAY(
-    SELECT id FROM email_outbox
-    WHERE status = 'sent' AND sent_at < now() - interval '24 hours'
-      AND body_text <> '' LIMIT $1));
+    (SELECT id FROM email_outbox
+     WHERE status = 'sent' AND sent_at < now() - interval '24 hours'
+       AND body_text <> '' LIMIT $1)
+    UNION ALL
+    (SELECT id FROM email_outbox
+     WHERE status = 'failed' AND body_text <> ''
+       AND created_at < now() - CASE template
+                                WHEN 'verify_email' THEN interval '24 hours'
+                                WHEN 'password_reset' THEN interval '24 hours'
+                                ELSE interval '30 days' END
+     LIMIT $1)
+    LIMIT $1));
 
 -- name: upkeep_exports :count (fetch int)
 -- Exports that are over, and their files.

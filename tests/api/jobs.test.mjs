@@ -87,6 +87,13 @@ serverSuite('jobs', {}, (server) => {
       INSERT INTO email_outbox (to_address, template, subject, body_text, body_html, status, sent_at)
       VALUES ('old@x.test', 'notification', 's', 'link', 'html', 'sent', now() - interval '25 hours'),
              ('new@x.test', 'notification', 's', 'link', 'html', 'sent', now() - interval '23 hours');
+      INSERT INTO email_outbox (to_address, template, subject, body_text, body_html, status, created_at)
+      VALUES ('a@y.test', 'password_reset', 's', 'link', 'html', 'failed', now() - interval '25 hours'),
+             ('b@y.test', 'verify_email', 's', 'link', NULL, 'failed', now() - interval '25 hours'),
+             ('c@y.test', 'verify_email', 's', 'link', NULL, 'failed', now() - interval '23 hours'),
+             ('d@y.test', 'contact_admin', 's', 'text', NULL, 'failed', now() - interval '31 days'),
+             ('e@y.test', 'contact_admin', 's', 'text', NULL, 'failed', now() - interval '29 days'),
+             ('f@y.test', 'contact_admin', 's', 'text', NULL, 'queued', now() - interval '31 days');
       INSERT INTO jobs (type, payload, status, finished_at)
       VALUES ('old', '{}', 'completed', now() - interval '8 days'), ('new', '{}', 'completed', now() - interval '6 days'),
              ('failed', '{}', 'failed', now() - interval '8 days')`);
@@ -123,6 +130,8 @@ serverSuite('jobs', {}, (server) => {
       { body_text: '', body_html: null },
       { body_text: 'link', body_html: 'html' },
     ]);
+    const unsent = await server.sql("SELECT body_text || coalesce(body_html, '') AS text FROM email_outbox WHERE to_address LIKE '%@y.test' ORDER BY to_address");
+    assert.deepEqual(unsent.map((mail) => mail.text), ['', '', 'link', '', 'text', 'text']);
   });
 
   test('a job of a dead runner is taken up', async () => {

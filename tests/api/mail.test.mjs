@@ -179,7 +179,20 @@ serverSuite('mail', { directives: [() => `ChronicleSmtp smtp://127.0.0.1:${mail.
       assert.equal(row.last_error, status === 'failed' ? 'expired' : null);
       assert.equal((await tried(server, id)).status, 'completed');
       assert.equal(mail.to(to).length, status === 'sent' ? 1 : 0, `${template} ${age}`);
+      assert.equal(row.body_text, status === 'failed' ? '' : 'A text\n');
     }
+  });
+
+  test('one that failed is sent by a retry, but not when its text is gone', async () => {
+    const retry = (id) => server.sql("INSERT INTO jobs (type, payload) VALUES ('mail', $1)", [{ id }]);
+    const gone = await queueMail(server, { status: 'failed', body_text: '', last_error: 'refused' });
+    await retry(gone.id);
+    await until(async () => (await outboxRow(server, gone.id)).last_error === 'expired', 15000, 'it is given up');
+    assert.equal((await tried(server, gone.id)).status, 'completed');
+    const kept = await queueMail(server, { status: 'failed' });
+    await retry(kept.id);
+    await becomes(server, kept.id, 'sent');
+    assert.deepEqual([mail.to(gone.to).length, mail.to(kept.to).length], [0, 1]);
   });
 
   test('a mail that is gone, or was sent before, is nothing to do', async () => {
