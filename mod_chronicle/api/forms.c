@@ -351,7 +351,8 @@ static const char *admin_text(ch_req_t *rq, const char *id)
 /* For the sender. The address is whatever somebody has typed in, perhaps that
  * of a stranger: this mail holds nothing else of what was sent, not even the
  * name, so that nobody can have a text of his own delivered by this server.
- * How often it can be had is limited by the rate class. */
+ * How often it can be had is limited by the rate class for him who asks, and
+ * by the statement for the mailbox that gets it. */
 static const char *confirm_text(ch_req_t *rq, const char *id)
 {
     return apr_psprintf(
@@ -363,7 +364,30 @@ static const char *confirm_text(ch_req_t *rq, const char *id)
         id);
 }
 
+/* Where mails to this address end: what follows a plus sign is for the owner
+ * to tell them apart. */
+static const char *mailbox(apr_pool_t *pool, const char *email)
+{
+    size_t len = strcspn(email, "+@");
+
+    return apr_pstrcat(pool, apr_pstrmemdup(pool, email, len),
+                       email + strcspn(email, "@"), NULL);
+}
+
 /* --- handlers --------------------------------------------------------- */
+
+static ch_err_t *create(ch_req_t *rq, const sql_form_create_t *row,
+                        ch_rows_t **rows)
+{
+    const sql_form_lock_t lock = { .mailbox = row->mailbox };
+    ch_rows_t *locked;
+    ch_err_t *err;
+
+    ch_db_gather(rq->db);
+    err = sql_form_lock(rq->db, &lock, &locked);
+    err = err ? err : sql_form_create(rq->db, row, rows);
+    return err ? err : ch_db_send(rq->db);
+}
 
 /* One statement for everything, so that nothing is half stored, and so that
  * what a program fell into the trap with is answered in the same way. */
@@ -395,6 +419,7 @@ static ch_err_t *submit(ch_req_t *rq)
         .use_case = in->use_case,
         .preferred_date = in->preferred_date,
         .timezone = in->timezone,
+        .mailbox = mailbox(rq->pool, in->email),
         .form = form_of(rq),
     };
     ch_rows_t *rows;
@@ -406,7 +431,7 @@ static ch_err_t *submit(ch_req_t *rq)
                      ch_text_clean(rq->pool, row.note, strlen(row.note)));
     row.admin_text = admin_text(rq, row.id);
     row.confirm_text = confirm_text(rq, row.id);
-    err = sql_form_create(rq->db, &row, &rows);
+    err = create(rq, &row, &rows);
     if (err) {
         return err;
     }

@@ -1,16 +1,36 @@
 -- Forms: the same statements for each, by a variant; the forms are told apart
 -- by their tables and by columns that only one of them has.
 
+-- name: form_lock :one (mailbox text)
+-- Others who give the same address wait until the transaction ends; a
+-- statement behind it sees what those before it did.
+SELECT pg_advisory_xact_lock(
+    hashtextextended('form' || chr(10) || $1, 7));
+
+-- The next mail that confirms to a mailbox today has an id made of mailbox,
+-- day and number, so the primary key tells how many there were. Ten are
+-- enough: then there is none.
+-- fragment: confirm_id
+(SELECT k.id
+ FROM (SELECT n, md5('form' || chr(10) || $26 || chr(10)
+                     || (now() AT TIME ZONE 'UTC')::date || ' ' || n)::uuid
+                 AS id
+       FROM generate_series(1, 10) n) k
+ WHERE NOT EXISTS (SELECT 1 FROM email_outbox o WHERE o.id = k.id)
+ ORDER BY k.n LIMIT 1)
+
 -- name: form_create :many (id uuid, user_id uuid?, ip inet, user_agent text?,
 --   trapped bool, type text, title text, note text, admin_to text?,
 --   admin_subject text, admin_text text, confirm_subject text,
 --   confirm_text text, name text, email text, phone text?, company text?,
 --   message text?, source text?, subject text?, job_title text?,
---   company_size text?, use_case text?, preferred_date date?, timezone text?)
+--   company_size text?, use_case text?, preferred_date date?, timezone text?,
+--   mailbox text)
 -- variants: form = contact:contact_submissions|contact|subject|$20 demo:demo_requests|demo|job_title,company_size,use_case,preferred_date,timezone|$21,$22,$23,$24,$25
 -- A submission, with all that it sets off: a row for each manager's
 -- notification, a mail to those who run the service, a mail to the sender.
 -- Nothing of it for one that was trapped, which is answered in the same way.
+-- Behind form_lock, in its transaction.
 -- Nobody waits for a manager whose account is being deleted.
 WITH r AS (
     SELECT $1 AS id, 'new' AS status, clock_timestamp() AS created_at),
@@ -35,11 +55,11 @@ n AS (
     FROM s, managers m RETURNING *),
 mails AS (
     INSERT INTO email_outbox (id, to_address, template, subject, body_text)
-    SELECT {{new_id}}, m.address, '{{form.2}}' || m.kind, m.subject, m.body
-    FROM s, (VALUES ($9, '_admin', $10, $11),
-                    ($15, '_confirm', $12, $13)) m
-             (address, kind, subject, body)
-    WHERE m.address IS NOT NULL)
+    SELECT m.id, m.address, '{{form.2}}' || m.kind, m.subject, m.body
+    FROM s, LATERAL (VALUES ({{new_id}}, $9, '_admin', $10, $11),
+                            ({{confirm_id}}, $15, '_confirm', $12, $13)) m
+             (id, address, kind, subject, body)
+    WHERE m.id IS NOT NULL AND m.address IS NOT NULL)
 SELECT r.id, r.status, r.created_at, {{notification_columns}}, n.user_id
 FROM r LEFT JOIN n ON true;
 

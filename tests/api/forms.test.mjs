@@ -4,6 +4,7 @@ import crypto from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
 import { newRole, uniqueEmail } from './lib/accounts.mjs';
+import { until } from './lib/env.mjs';
 import { TIMESTAMP, UUIDV7 } from './lib/contract.mjs';
 import { contact, demo, encoded, FORMS } from './lib/forms.mjs';
 import { fails, invalid, ok, parallel, tally } from './lib/expect.mjs';
@@ -283,6 +284,45 @@ serverSuite('Forms', { directives: [`ChronicleContactEmail ${OFFICE}`, 'Chronicl
         assert.ok(mails[0].body_text.includes(id));
         assert.doesNotMatch(JSON.stringify(mails), /SPAMMY|https?:/);
       }
+    });
+
+    it('nobody is drowned in such mails: a mailbox gets ten a day, and whoever sends is not told', async () => {
+      const today = day(0);
+      const email = uniqueEmail('ada');
+      const tagged = email.replace('@', '+tag@');
+      const post = (n, who = s.anon) => {
+        const form = n % 3 ? 'contact' : 'demo';
+        return who.post(`/forms/${form}`, FORMS[form].body({ email: n % 2 ? email : tagged }));
+      };
+      const confirms = async () =>
+        (await s.sql("SELECT 1 FROM email_outbox WHERE to_address = ANY ($1) AND template LIKE '%confirm'", [[email, tagged]])).length;
+      const answers = [];
+      for (let n = 0; n < 6; n += 1) answers.push(await post(n));
+      assert.equal(await confirms(), 6);
+      const session = await s.session();
+      await session.query('BEGIN');
+      await session.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [user.user.id]);
+      const atOnce = parallel(4, (n) => post(n, user));
+      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+      await until(async () => (await s.sql(waiting)).length === 4, 10000, 'all four are on their way');
+      await session.query('COMMIT');
+      answers.push(...(await atOnce));
+      if (day(0) === today) assert.equal(await confirms(), 10, 'each of four at once has its own');
+      answers.push(await post(0), await post(1));
+      if (day(0) === today) assert.equal(await confirms(), 10);
+      const made = answers.map((res) => ok(res, 201).id);
+      assert.deepEqual([...new Set(answers.map((res) => res.text.length))].length, 1);
+      const kept = await s.sql('SELECT id FROM contact_submissions WHERE id = ANY ($1) UNION SELECT id FROM demo_requests WHERE id = ANY ($1)', [made]);
+      assert.equal(kept.length, 12, 'all of it is stored');
+      const told = await mailsTo(s, OFFICE);
+      assert.equal(told.filter((mail) => made.some((id) => mail.body_text.includes(id))).length, 12, 'the office hears of all');
+      const other = FORMS.contact.body();
+      ok(await send('contact', other), 201);
+      assert.equal((await mailsTo(s, other.email)).length, 1, 'others have mailboxes of their own');
+      /* another day: the ids of today are not there */
+      await s.sql('UPDATE email_outbox SET id = gen_random_uuid() WHERE to_address = ANY ($1)', [[email, tagged]]);
+      ok(await post(1), 201);
+      if (day(0) === today) assert.equal(await confirms(), 11);
     });
 
     it('what fills in the trap is answered the same, and nothing is there', async () => {
