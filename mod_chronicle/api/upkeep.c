@@ -98,6 +98,7 @@ ch_err_t *ch_upkeep_retention(ch_job_t *job)
             err = sql_upkeep_over(job->db, &over, &count);
         } while (!err && count == CHUNK && !(err = ch_job_beat(job)));
     }
+    err = err ? err : sql_upkeep_lost_mails(job->db, &count);
     do {
         err = err ? err : sql_upkeep_mail(job->db, &mails, &count);
     } while (!err && count == CHUNK && !(err = ch_job_beat(job)));

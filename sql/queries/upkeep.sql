@@ -32,6 +32,16 @@ WHERE id = ANY (ARRAY(
      LIMIT $1)
     LIMIT $1));
 
+-- name: upkeep_lost_mails :count ()
+-- Mails whose job has ended without them, because its runner died at every
+-- try: nobody else would say that they failed.
+UPDATE email_outbox m SET status = 'failed', last_error = 'its runner died'
+WHERE m.status = 'queued' AND m.created_at < now() - interval '1 hour'
+  AND NOT EXISTS (
+      SELECT 1 FROM jobs j
+      WHERE j.type = 'mail' AND j.status IN ('queued', 'running')
+        AND j.payload ->> 'id' = m.id::text);
+
 -- name: upkeep_exports :count (fetch int)
 -- Exports that are over, and their files.
 WITH gone AS (

@@ -93,7 +93,11 @@ serverSuite('jobs', {}, (server) => {
              ('c@y.test', 'verify_email', 's', 'link', NULL, 'failed', now() - interval '23 hours'),
              ('d@y.test', 'contact_admin', 's', 'text', NULL, 'failed', now() - interval '31 days'),
              ('e@y.test', 'contact_admin', 's', 'text', NULL, 'failed', now() - interval '29 days'),
-             ('f@y.test', 'contact_admin', 's', 'text', NULL, 'queued', now() - interval '31 days');
+             ('f@y.test', 'contact_admin', 's', 'text', NULL, 'queued', now() - interval '31 days'),
+             ('g@y.test', 'contact_admin', 's', 'text', NULL, 'queued', now() - interval '2 hours'),
+             ('h@y.test', 'password_reset', 's', 'link', NULL, 'queued', now() - interval '2 days');
+      UPDATE jobs SET status = 'failed', attempts = 5 FROM email_outbox m
+      WHERE type = 'mail' AND payload->>'id' = m.id::text AND to_address IN ('g@y.test', 'h@y.test');
       INSERT INTO jobs (type, payload, status, finished_at)
       VALUES ('old', '{}', 'completed', now() - interval '8 days'), ('new', '{}', 'completed', now() - interval '6 days'),
              ('failed', '{}', 'failed', now() - interval '8 days')`);
@@ -130,8 +134,9 @@ serverSuite('jobs', {}, (server) => {
       { body_text: '', body_html: null },
       { body_text: 'link', body_html: 'html' },
     ]);
-    const unsent = await server.sql("SELECT body_text || coalesce(body_html, '') AS text FROM email_outbox WHERE to_address LIKE '%@y.test' ORDER BY to_address");
-    assert.deepEqual(unsent.map((mail) => mail.text), ['', '', 'link', '', 'text', 'text']);
+    const unsent = await server.sql("SELECT body_text || coalesce(body_html, '') AS text, status FROM email_outbox WHERE to_address LIKE '%@y.test' ORDER BY to_address");
+    assert.deepEqual(unsent.map((mail) => mail.text), ['', '', 'link', '', 'text', 'text', 'text', '']);
+    assert.deepEqual(unsent.slice(5).map((mail) => mail.status), ['queued', 'failed', 'failed'], 'a mail fails with its job');
   });
 
   test('a job of a dead runner is taken up', async () => {
