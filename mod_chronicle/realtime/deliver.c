@@ -26,12 +26,22 @@ static ch_chunk_t *chunk_of(const ch_record_t *record)
     return ch_sio_emit(name, record->data);
 }
 
-static void hold_back(ch_sub_t *sub, ch_chunk_t *chunk, apr_int64_t number)
+/* Whether nothing is to follow it. */
+static int is_last(const ch_sub_t *sub, const ch_record_t *record)
+{
+    return record->what == CH_PUB_GONE
+           || (record->what == CH_PUB_LEFT
+               && memcmp(record->user, sub->sock->user->key, 16) == 0);
+}
+
+static void hold_back(ch_sub_t *sub, ch_chunk_t *chunk,
+                      const ch_record_t *record)
 {
     ch_held_t *held = ch_heap_take(sizeof(*held));
 
     held->chunk = ch_chunk_hold(chunk);
-    held->number = number;
+    held->number = record->number;
+    held->ends = is_last(sub, record) ? 1 : 0;
     *sub->held_end = held;
     sub->held_end = &held->next;
 }
@@ -49,7 +59,7 @@ static void to_room(ch_room_t *room, const ch_record_t *record)
             continue;
         }
         if (sub->holds) {
-            hold_back(sub, chunk, record->number);
+            hold_back(sub, chunk, record);
         }
         else {
             ch_engine_send(sub->sock->engine, chunk);
@@ -189,18 +199,23 @@ static void left(ch_room_t *room, const ch_record_t *record)
 
     to_room(room, record);
     if (user) {
-        ch_hub_no_member(user, room);
+        ch_hub_no_member(user, room, record->number);
     }
 }
 
 static void gone(ch_room_t *room, const ch_record_t *record)
 {
+    ch_sub_t *sub, *next;
+
     to_room(room, record);
-    while (room->members) {
-        ch_hub_no_member(room->members->user, room);
+    for (sub = room->subs; sub; sub = next) {
+        next = sub->next_sock;
+        if (!sub->holds) {
+            ch_hub_unsubscribe(sub);
+        }
     }
-    while (room->subs) {
-        ch_hub_unsubscribe(room->subs);
+    while (room->members) {
+        ch_hub_no_member(room->members->user, room, APR_INT64_MAX);
     }
 }
 

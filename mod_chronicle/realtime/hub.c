@@ -177,7 +177,7 @@ static void unlink_member(ch_member_t *member)
     ch_heap_give(member);
 }
 
-void ch_hub_no_member(ch_user_t *user, ch_room_t *room)
+void ch_hub_no_member(ch_user_t *user, ch_room_t *room, apr_int64_t number)
 {
     ch_member_t *member = find_member(user, room);
     ch_sock_t *sock;
@@ -188,7 +188,7 @@ void ch_hub_no_member(ch_user_t *user, ch_room_t *room)
     }
     for (sock = user->socks; sock; sock = sock->next) {
         sub = ch_hub_sub(sock, room->key);
-        if (sub) {
+        if (sub && (!number || (!sub->holds && sub->base < number))) {
             ch_hub_unsubscribe(sub);
         }
     }
@@ -322,42 +322,44 @@ ch_sub_t *ch_hub_hold(apr_uint64_t id, const unsigned char room[16])
     return sub;
 }
 
-/* Sends what was held back, or forgets it. */
-static void empty(ch_sub_t *sub, int forget)
+/* Sends what was held back, or forgets it. Gives whether the subscription ends
+ * with that: then what came behind it is forgotten too. */
+static int empty(ch_sub_t *sub, int forget)
 {
+    int over = forget;
     ch_held_t *held;
 
     sub->holds = 0;
     while ((held = sub->held) != NULL) {
         sub->held = held->next;
-        if (!forget && (!held->number || held->number > sub->base)) {
+        if (!over && (!held->number || held->number > sub->base)) {
             ch_engine_send(sub->sock->engine, held->chunk);
+            over = held->ends;
         }
         ch_chunk_drop(held->chunk);
         ch_heap_give(held);
     }
+    return over;
 }
 
 void ch_hub_release(ch_sub_t *sub, apr_int64_t number, apr_int64_t seq)
 {
     ch_room_t *room = sub->room;
+    int over;
 
-    if (number < 0) {
-        if (sub->fresh) {
-            ch_hub_unsubscribe(sub);
-            ch_hub_tidy(room);
-        }
-        else {
-            empty(sub, 0);
-        }
-        return;
+    if (number >= 0) {
+        sub->fresh = 0;
     }
-    sub->fresh = 0;
     if (sub->base < number) {
         sub->base = number;
     }
-    empty(sub, 0);
-    begin_room(room, number, seq);
+    over = empty(sub, sub->fresh);
+    if (over) {
+        ch_hub_unsubscribe(sub);
+    }
+    if (number >= 0) {
+        begin_room(room, number, seq);
+    }
     ch_hub_tidy(room); /* it may have ended with what came early */
 }
 

@@ -40,6 +40,7 @@ struct ch_held_t {
     ch_held_t *next;
     ch_chunk_t *chunk;
     apr_int64_t number;
+    unsigned ends : 1; /* the subscription, unless that is known to it */
 };
 
 /* A socket's subscription. */
@@ -99,13 +100,17 @@ typedef struct {
 } ch_membership_t;
 
 void ch_hub_member(ch_user_t *user, const ch_membership_t *as);
-void ch_hub_no_member(ch_user_t *user, ch_room_t *room);
+
+/* number: of the event that says so, 0 = it is so now. Subscriptions that know
+ * of that event stay: he came back; those that hold are judged when they are
+ * released. */
+void ch_hub_no_member(ch_user_t *user, ch_room_t *room, apr_int64_t number);
 
 /* A subscription that holds back what comes; NULL when the socket is gone. */
 ch_sub_t *ch_hub_hold(apr_uint64_t sock, const unsigned char room[16]);
 
-/* It need not any more: events after `number` go out. number -1: the ack
- * failed, and a fresh subscription goes. */
+/* It need not any more: events after `number` go out, up to one that ends the
+ * subscription. number -1: the ack failed, and a fresh subscription goes. */
 void ch_hub_release(ch_sub_t *sub, apr_int64_t number, apr_int64_t seq);
 
 ch_sub_t *ch_hub_sub(const ch_sock_t *sock, const unsigned char room[16]);

@@ -130,7 +130,7 @@ static void judge_members(const sessions_task_t *t, ch_user_t *user)
 
         member = member->next_room;
         if (!is_member(t, user, room)) {
-            ch_hub_no_member(user, room);
+            ch_hub_no_member(user, room, 0);
             ch_hub_tidy(room);
         }
     }

@@ -134,6 +134,73 @@ START_TEST(a_room_that_ends_as_it_begins)
 }
 END_TEST
 
+/* What ends it while it is held follows the ack, and nothing follows that. */
+START_TEST(an_end_is_held_like_all_else)
+{
+    static const ch_pub_e last[] = { CH_PUB_LEFT, CH_PUB_GONE };
+    ch_sub_t *sub;
+
+    begin();
+    subscribe(&b, ROOM, 7);
+    sub = ch_hub_hold(a.sock->id, id_of(ROOM));
+    DELIVER(.what = last[_i], .room = ROOM, .user = 'a', .number = 8);
+    EVENT(9);
+    ck_heard(&a, "");
+    ch_hub_release(sub, 7, 0);
+    ck_heard(&a, "[\"e\",8]");
+    ck_assert_ptr_null(a.sock->subs);
+    ck_heard(&b, _i ? "[\"e\",8]" : "[\"e\",8] [\"e\",9]");
+    end_realtime();
+}
+END_TEST
+
+/* The same of one that was there, when its ack fails. */
+START_TEST(an_end_is_one_whatever_the_ack_says)
+{
+    ch_sub_t *sub;
+
+    begin();
+    subscribe(&b, ROOM, 7);
+    sub = subscribe(&a, ROOM, 7);
+    ck_assert_ptr_eq(ch_hub_hold(a.sock->id, id_of(ROOM)), sub);
+    DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'a', .number = 8);
+    EVENT(9);
+    ch_hub_release(sub, -1, 0);
+    ck_heard(&a, "[\"e\",8]");
+    ck_assert_ptr_null(a.sock->subs);
+    end_realtime();
+}
+END_TEST
+
+/* He was removed, came back, and it was seen that he is there: that he had
+ * left is told to this server while it is held, behind that, or only when the
+ * room begins here. */
+START_TEST(who_came_back_stays)
+{
+    ch_sub_t *sub;
+
+    begin();
+    if (_i != 2) {
+        subscribe(&b, ROOM, 7);
+    }
+    sub = ch_hub_hold(a.sock->id, id_of(ROOM));
+    if (_i != 1) {
+        DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'a', .number = 8);
+    }
+    ch_hub_release(sub, 9, 0);
+    if (_i == 1) {
+        DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'a', .number = 8);
+    }
+    DELIVER(.what = CH_PUB_JOINED, .room = ROOM, .user = 'a', .number = 9);
+    EVENT(10);
+    ck_heard(&a, "[\"e\",10]");
+    DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'a', .number = 11);
+    ck_heard(&a, "[\"e\",11]");
+    ck_assert_ptr_null(a.sock->subs);
+    end_realtime();
+}
+END_TEST
+
 static const int both[] = { 0, 1 };
 
 /* --- unread ----------------------------------------------------------- */
@@ -431,6 +498,9 @@ CH_SUITE_MAIN("realtime/hub", CH_ONCE(held_until_the_ack_is_out),
               CH_ONCE(a_failed_ack_leaves_an_old_one),
               CH_ONCE(a_socket_that_is_gone_holds_nothing),
               CH_EACH(a_room_that_ends_as_it_begins, both),
+              CH_EACH(an_end_is_held_like_all_else, both),
+              CH_ONCE(an_end_is_one_whatever_the_ack_says),
+              CH_EACH(who_came_back_stays, ends),
               CH_ONCE(each_member_has_his_own_count), CH_ONCE(many_counts),
               CH_ONCE(all_sockets_of_a_member),
               CH_ONCE(a_marker_moves_forward_only),
