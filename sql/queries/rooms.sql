@@ -211,9 +211,18 @@ FROM cur c, verdict v LEFT JOIN done d ON true LEFT JOIN gone g ON true
 LEFT JOIN raised w ON true;
 
 -- name: room_lock_all :exec (user_id uuid)
--- Has the writers of all rooms of a user wait, locked in one order.
+-- Has the writers of all rooms of a user wait, locked in one order: also those
+-- that he left, where he said something or reacted. Else two accounts that end
+-- at once, or one of them and the room, would wait for each other's rows.
 SELECT id FROM chat_rooms
-WHERE id IN (SELECT room_id FROM room_members WHERE user_id = $1)
+WHERE id IN (SELECT room_id FROM room_members WHERE user_id = $1
+             UNION
+             SELECT room_id FROM chat_messages WHERE user_id = $1
+             UNION
+             SELECT m.room_id
+             FROM message_reactions x
+             JOIN chat_messages m ON m.id = x.message_id
+             WHERE x.user_id = $1)
 ORDER BY id FOR NO KEY UPDATE;
 
 -- name: room_leave_all :many (user_id uuid)

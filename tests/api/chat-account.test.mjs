@@ -4,6 +4,7 @@ import { it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
 import { PASSWORD } from './lib/accounts.mjs';
 import { history, makeRoom, say } from './lib/chat.mjs';
+import { until } from './lib/env.mjs';
 import { exported } from './lib/exports.mjs';
 import { fails, ids, ok } from './lib/expect.mjs';
 
@@ -48,6 +49,23 @@ serverSuite('Chat and accounts', {}, (s) => {
     await Promise.all([...work, ...ends]);
     const now = ok(await alice.get(`/chat/rooms/${room.id}`));
     assert.deepEqual([now.memberCount, now.lastSeq], [3, 60]);
+  });
+
+  it('two end at once who answered each other in a room that they left', async () => {
+    const [owner, ...both] = await s.users(3);
+    const room = await makeRoom(owner, {}, both);
+    const said = [await say(both[0], room), await say(both[1], room)];
+    for (const [n, who] of both.entries()) {
+      ok(await who.post(`/chat/messages/${said[1 - n].id}/reactions`, { emoji: 'x' }), 201);
+      ok(await who.post(`/chat/rooms/${room.id}/leave`));
+    }
+    const lock = await s.session();
+    await lock.query('BEGIN; LOCK TABLE note_versions IN SHARE MODE'); /* messages come before it, the account behind */
+    const ends = both.map((who) => who.del('/user/account', { json: { password: PASSWORD } }));
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    await until(async () => (await s.sql(waiting)).length === 2, 10000, 'both wait for something').finally(() => lock.query('COMMIT'));
+    for (const end of ends) ok(await end);
+    for (const message of await history(owner, room)) assert.deepEqual([message.userId, message.reactions], [null, []]);
   });
 
   it('the export has the rooms of the account, and what it said', async () => {
