@@ -76,6 +76,11 @@ serverSuite('Payloads', {}, (server) => {
     await member.fails('VALIDATION_ERROR', 'message:send', [{ roomId: room.id, content: Buffer.from('x') }]);
   });
 
+  it('half a character, as of a text that was cut', async () => {
+    await member.fails('MALFORMED_JSON', 'message:send', [{ roomId: room.id, content: '\u{1f600}'.slice(0, 1) }]);
+    await member.fails('MALFORMED_JSON', 'presence:set', [{ '\ud800': 'busy' }]);
+  });
+
   it('the socket stays, and what is good is answered', async () => {
     assert.deepEqual(await member.ok('presence:set', { status: 'busy' }), { status: 'busy' });
   });
