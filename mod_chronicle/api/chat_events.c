@@ -9,6 +9,9 @@
 #include "web/reply.h"
 
 #define MISSED_MAX 200 /* messages of an ack of room:join */
+#define MISSED_BYTES                                                          \
+    262144 /* when these are written no more are begun: a fourth of what may  \
+            * wait for a client before it counts as one that doesn't read */
 
 /* --- inputs ----------------------------------------------------------- */
 
@@ -165,19 +168,23 @@ static void write_joined(ch_buf_t *buf, const ch_rows_t *state,
     const char *online = ch_rows_text(state, 0, "online");
     int count = ch_rows_text(state, 0, "message_id") ? ch_rows_count(state)
                                                      : 0;
-    int more = count > MISSED_MAX;
+    size_t from;
     int i;
 
     CH_BUF_LIT(buf, "{\"room\":");
     ch_reply_write_row(buf, &ch_room_out, room, 0);
     ch_buf_printf(buf, ",\"online\":%s,\"missed\":[", online ? online : "[]");
-    for (i = 0; i < count - more; i++) {
+    from = buf->len;
+    for (i = 0; i < count && i < MISSED_MAX; i++) {
+        if (buf->len - from > MISSED_BYTES) {
+            break;
+        }
         if (i) {
             ch_buf_putc(buf, ',');
         }
         ch_reply_write_row(buf, &ch_message_out, state, i);
     }
-    ch_buf_printf(buf, "],\"hasMore\":%s}", more ? "true" : "false");
+    ch_buf_printf(buf, "],\"hasMore\":%s}", i < count ? "true" : "false");
 }
 
 /* First the subscription, then the database: what is committed behind the look

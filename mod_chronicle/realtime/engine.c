@@ -203,7 +203,14 @@ static void on_lost(ch_conn_t *conn, void *owner)
     ch_engine_close(engine, 0);
 }
 
-static const ch_conn_owner_t owner = { .data = on_data, .lost = on_lost };
+static void on_drained(ch_conn_t *conn, void *owner)
+{
+    ch_socket_read(owner);
+}
+
+static const ch_conn_owner_t owner = {
+    .data = on_data, .lost = on_lost, .drained = on_drained
+};
 
 /* --- life ------------------------------------------------------------- */
 
@@ -303,6 +310,14 @@ void ch_engine_send(ch_engine_t *engine, ch_chunk_t *packet)
     else if (engine->poll) {
         ch_poll_send(engine->poll, packet);
     }
+}
+
+size_t ch_engine_backlog(const ch_engine_t *engine)
+{
+    if (engine->conn) {
+        return ch_conn_backlog(engine->conn);
+    }
+    return engine->poll ? ch_poll_backlog(engine->poll) : 0;
 }
 
 static void close_socket(ch_conn_t *conn, int code)

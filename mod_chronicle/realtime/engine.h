@@ -68,6 +68,9 @@ void ch_engine_take(ch_engine_t *engine, ch_conn_t *conn);
 /* Sends a packet; the caller keeps its reference. */
 void ch_engine_send(ch_engine_t *engine, ch_chunk_t *packet);
 
+/* Bytes that wait for its client to read them. */
+size_t ch_engine_backlog(const ch_engine_t *engine);
+
 /* Ends it, after what waits was sent; code: of the websocket's close frame. */
 void ch_engine_close(ch_engine_t *engine, int code);
 
@@ -84,6 +87,9 @@ void ch_poll_upgrade(ch_engine_t *engine, const ch_door_conn_t *from);
 
 ch_poll_t *ch_poll_make(ch_engine_t *engine);
 void ch_poll_send(ch_poll_t *poll, ch_chunk_t *packet);
+
+/* Bytes that wait for the next poll. */
+size_t ch_poll_backlog(const ch_poll_t *poll);
 
 /* The session is no more. */
 void ch_poll_end(ch_poll_t *poll);

@@ -16,6 +16,7 @@
 #include "web/reply.h"
 
 #define WAITING_MAX 1048576 /* bytes of events that wait, of one socket */
+#define UNREAD_MAX 262144   /* bytes of answers before the next event waits */
 #define EVENTS_MAX 300      /* of a socket in a minute (API.md 12.2) */
 #define DATA_MAX (64u * 1024 * 1024)
 #define ROOMS_MAX 2 /* that one event subscribes to, or leaves */
@@ -429,13 +430,16 @@ static void set_principal(task_t *t, const ch_sock_t *sock)
                                .sure = 1 };
 }
 
-/* Hands on the next event that waits. */
+/* Hands on the next event that waits. Who asks for more than the line carries
+ * (who joins all rooms again, say) is answered as fast as he reads, and not
+ * sent away for a backlog that he couldn't help. */
 static void begin(ch_sock_t *sock)
 {
     ch_waiting_t *waiting = sock->waiting;
     task_t *t;
 
-    if (!waiting || sock->running) {
+    if (!waiting || sock->running
+        || ch_engine_backlog(sock->engine) > UNREAD_MAX) {
         return;
     }
     t = ch_hands_task(sizeof(*t), sock->engine->conf);
@@ -481,6 +485,11 @@ void ch_event_take(ch_sock_t *sock, const ch_sio_packet_t *packet)
     *sock->last = waiting;
     sock->last = &waiting->next;
     sock->bytes += size;
+    begin(sock);
+}
+
+void ch_event_resume(ch_sock_t *sock)
+{
     begin(sock);
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/heap.h"
 #include "realtime/call.h"
-#include "realtime/engine.h"
+#include "realtime/socket.h"
 
 struct ch_poll_t {
     ch_engine_t *engine; /* NULL: it is over, and `flush` frees this */
@@ -85,6 +85,7 @@ static void answer_queue(ch_poll_t *poll)
     forget(poll, count);
     answer(poll, (ch_bytes_t){ body->data, body->len });
     apr_pool_destroy(pool);
+    ch_socket_read(poll->engine);
 }
 
 static void give(ch_poll_t *poll)
@@ -133,6 +134,11 @@ void ch_poll_send(ch_poll_t *poll, ch_chunk_t *packet)
         poll->flush.run = on_flush;
         ch_loop_later(ch_core.loop, &poll->flush);
     }
+}
+
+size_t ch_poll_backlog(const ch_poll_t *poll)
+{
+    return poll->bytes;
 }
 
 ch_poll_t *ch_poll_make(ch_engine_t *engine)

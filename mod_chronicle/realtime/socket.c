@@ -216,6 +216,13 @@ int ch_socket_expired(ch_engine_t *engine)
     return 1;
 }
 
+void ch_socket_read(ch_engine_t *engine)
+{
+    if (engine->sock) {
+        ch_event_resume(engine->sock);
+    }
+}
+
 void ch_socket_over(ch_engine_t *engine)
 {
     ch_sock_t *sock = engine->sock;

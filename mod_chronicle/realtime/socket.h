@@ -40,6 +40,9 @@ int ch_socket_expired(ch_engine_t *engine);
 /* The session is over. */
 void ch_socket_over(ch_engine_t *engine);
 
+/* Less waits to be read by the session's client, or nothing. */
+void ch_socket_read(ch_engine_t *engine);
+
 /* NULL when there is none (any more). */
 ch_sock_t *ch_socket_find(apr_uint64_t id);
 
@@ -77,6 +80,10 @@ ch_err_t *ch_connect_identify(ch_req_t *rq, const char *token,
 
 /* An event of a socket, to be handled after those before it. */
 void ch_event_take(ch_sock_t *sock, const ch_sio_packet_t *packet);
+
+/* Some of what was sent to it was read: the next event may have waited for
+ * that. */
+void ch_event_resume(ch_sock_t *sock);
 
 /* The socket is over: what waits is forgotten. */
 void ch_event_drop(ch_sock_t *sock);

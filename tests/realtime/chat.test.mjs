@@ -67,6 +67,38 @@ serverSuite('Rooms', { directives: ['ChronicleBlockedWords darn'] }, (server) =>
     assert.deepEqual(seqs, times(450, (n) => n + 1));
   });
 
+  /* Who comes back joins all rooms in one breath, and reads what comes at his leisure. */
+  for (const transport of ['websocket', 'polling']) {
+    it(`however much was missed, it comes in parts that a client can take, over ${transport}`, async () => {
+      const rooms = [];
+      for (let n = 0; n < 6; n += 1) {
+        const room = await makeRoom(p.alice);
+        rooms.push(room.id);
+        await server.sql(
+          `INSERT INTO chat_messages (id, content, room_id, seq, user_id)
+           SELECT gen_random_uuid(), repeat('\u20ac\u20ac\u20ac ', $3), $1, n, $2 FROM generate_series(1, 120) n`,
+          [room.id, p.id.alice, n ? 400 : 1000],
+        );
+        await server.sql('UPDATE chat_rooms SET last_seq = 120, event_seq = 1000 WHERE id = $1', [room.id]);
+      }
+      const alice = await Member.open(server, p.alice, { transports: [transport] });
+      await Promise.all(
+        rooms.map(async (roomId) => {
+          const seqs = [];
+          let part = { hasMore: true };
+          while (part.hasMore) {
+            part = await alice.ok('room:join', { roomId, sinceSeq: seqs.length });
+            assert.ok(part.missed.length > 0 && Buffer.byteLength(JSON.stringify(part.missed)) < 300000);
+            seqs.push(...part.missed.map(({ seq }) => seq));
+          }
+          assert.deepEqual(seqs, times(120, (n) => n + 1));
+        }),
+      );
+      assert.equal(alice.lost.length, 0);
+      alice.close();
+    });
+  }
+
   it('room:join makes one a member of a public room, and says so; a private one is not known', async () => {
     const open = await makeRoom(p.alice, [], { isPrivate: false });
     const closed = await makeRoom(p.alice);
