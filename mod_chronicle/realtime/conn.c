@@ -11,6 +11,7 @@
 
 #define READ_MAX 262144 /* bytes of one connection in one turn */
 #define PARTS 64        /* chunks of one call */
+#define COUNT_MAX 32768 /* chunks that wait: small ones cost more than bytes */
 #define ROOM_MIN 4      /* places of a new queue */
 #define LINGER (2 * APR_USEC_PER_SEC)
 #define REST APR_USEC_PER_SEC /* before a carrier is closed */
@@ -395,15 +396,21 @@ void ch_conn_own(ch_conn_t *conn, const ch_conn_owner_t *owner, void *owned)
     conn->owned = owned;
 }
 
+static int is_full(const ch_conn_t *conn)
+{
+    return ch_conn_backlog(conn) > CH_CONN_BACKLOG_MAX
+           || (conn->queue && conn->queue->count > COUNT_MAX);
+}
+
 void ch_conn_send(ch_conn_t *conn, ch_chunk_t *chunk)
 {
     if (conn->flags & (BROKEN | CLOSING | GONE) || chunk->len == 0) {
         return;
     }
     queue_add(conn, chunk);
-    if (conn->queue->bytes > CH_CONN_BACKLOG_MAX) {
+    if (is_full(conn)) {
         flush(conn);
-        if (ch_conn_backlog(conn) > CH_CONN_BACKLOG_MAX) {
+        if (is_full(conn)) {
             conn->flags |= BROKEN;
         }
     }
