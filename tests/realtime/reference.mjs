@@ -27,7 +27,7 @@ export function serve(options) {
     socket.onAny((event, ...args) => {
       const ack = typeof args.at(-1) === 'function' && args.pop();
       if (ack) ack(...args);
-      else socket.emit(event, ...args);
+      else socket.emit(event === 'message' ? 'message-back' : event, ...args); /* as in the protocol's test suite */
     });
   });
   return new Promise((resolve) => {
