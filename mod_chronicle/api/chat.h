@@ -113,6 +113,7 @@ ch_err_t *ch_message_begin(ch_req_t *rq, const char *id);
 /* *again: it had been sent before, and rows hold that one. */
 ch_err_t *ch_message_send(ch_req_t *rq, const ch_message_in_t *in,
                           ch_rows_t **rows, int *again);
+/* content NULL: only whether he might, and the message. */
 ch_err_t *ch_message_edit(ch_req_t *rq, const char *id, const char *content,
                           ch_rows_t **rows);
 ch_err_t *ch_message_delete(ch_req_t *rq, const char *id, ch_rows_t **rows);

@@ -213,7 +213,7 @@ static ch_err_t *check_words(ch_req_t *rq, const char *content)
     const char *text;
     int i;
 
-    if (!words || !words->nelts) {
+    if (!content || !words || !words->nelts) {
         return NULL;
     }
     text = ch_text_fold(rq->pool, content, strlen(content));
@@ -238,8 +238,8 @@ static void tell_new(ch_req_t *rq, const ch_rows_t *rows)
 }
 
 /* A statement can't see what was committed while it waited for the lock, so a
- * clientId that was used meanwhile makes it fail: then it sees it the next
- * time. Inside a transaction (of an Idempotency-Key) nothing can be done after
+ * clientId that was used meanwhile, or a sender who was removed, makes it fail:
+ * then it sees it the next time. Inside a transaction (of an Idempotency-Key) nothing can be done after
  * a failure, so there the lock comes first. */
 static ch_err_t *send_once(ch_req_t *rq, const sql_message_send_t *row,
                       ch_rows_t **rows)
@@ -253,7 +253,8 @@ static ch_err_t *send_once(ch_req_t *rq, const sql_message_send_t *row,
         return err ? err : sql_message_send(rq->db, row, rows);
     }
     err = sql_message_send(rq->db, row, rows);
-    if (err && err->code == CH_E_CONFLICT) {
+    if (err && (err->code == CH_E_CONFLICT
+                || err->code == CH_E_NOT_ROOM_MEMBER)) {
         err = sql_message_send(rq->db, row, rows);
     }
     return err;
@@ -472,12 +473,9 @@ static ch_err_t *edit_message(ch_req_t *rq)
 {
     const edit_in_t *in = rq->body;
     ch_rows_t *rows = NULL;
-    ch_err_t *err;
+    ch_err_t *err =
+        ch_message_edit(rq, rq->match.param[0], in->content, &rows);
 
-    if (!in->content) { /* PUT of nothing changes nothing */
-        return get_message(rq);
-    }
-    err = ch_message_edit(rq, rq->match.param[0], in->content, &rows);
     return err ? err : ch_reply_row(rq, rows, "Message edited");
 }
 

@@ -65,13 +65,13 @@ WHERE m.id = $1 FOR NO KEY UPDATE OF r;
 
 -- name: message_send :one (user_id uuid, room_id uuid, admin bool, id uuid,
 --   content text, reply_to uuid?, client_id text?)
--- error 23502 = NOT_ROOM_MEMBER
+-- error 22004 = NOT_ROOM_MEMBER
 -- error 23505 unique_message_client_id = CONFLICT
 -- A new message, or the one that the caller has sent with this clientId; then
 -- there is no number. The room's row is locked before the member's. Who was
--- removed while this waited has no marker to be moved, and there is no message
--- without a room: 23502. CONFLICT: the clientId was used while this waited;
--- once more.
+-- removed while this waited has no marker to be moved, and no message can be
+-- found without a room: 22004, by the search column. CONFLICT: the clientId was
+-- used while this waited. Either way, once more.
 WITH gate AS ({{room_gate}}),
 mine AS (SELECT EXISTS (SELECT 1 FROM room_members
                         WHERE room_id = $2 AND user_id = $1) AS is_member),
@@ -158,14 +158,15 @@ WHERE m.id = $2 AND m.deleted_at IS NULL
   AND ($3 OR EXISTS (SELECT 1 FROM room_members a
                      WHERE a.room_id = m.room_id AND a.user_id = $1));
 
--- name: message_edit :one (user_id uuid, id uuid, admin bool, content text)
--- Other words by the author, behind message_lock. The same ones change
--- nothing: then there is no number.
+-- name: message_edit :one (user_id uuid, id uuid, admin bool, content text?)
+-- Other words by the author, behind message_lock. The same ones, or none,
+-- change nothing: then there is no number.
 WITH {{message_cur}},
 verdict AS (
     SELECT CASE WHEN user_id IS DISTINCT FROM $1 OR role IS NULL
                 THEN 'FORBIDDEN' END AS fault,
-           user_id = $1 AND role IS NOT NULL AND content <> $4 AS go
+           user_id = $1 AND role IS NOT NULL
+               AND content <> coalesce($4, content) AS go
     FROM cur),
 bump AS (
     UPDATE chat_rooms r SET event_seq = r.event_seq + 1

@@ -6,6 +6,7 @@ import { serverSuite } from './lib/server.mjs';
 import { newAdmin } from './lib/accounts.mjs';
 import { history, makeRoom, say } from './lib/chat.mjs';
 import { TIMESTAMP, UUIDV7 } from './lib/contract.mjs';
+import { until } from './lib/env.mjs';
 import { fails, ids, invalid, NOWHERE, ok, parallel, times } from './lib/expect.mjs';
 
 serverSuite('Messages', {}, (s) => {
@@ -143,6 +144,25 @@ serverSuite('Messages', {}, (s) => {
     assert.deepEqual([Number(row.last_seq), Number(row.event_seq)], [1000, 1007]);
   });
 
+  it('who is removed while he waits for his turn is told so', async () => {
+    for (const [isPrivate, status, code] of [
+      [false, 403, 'NOT_ROOM_MEMBER'],
+      [true, 404, 'ROOM_NOT_FOUND'],
+    ]) {
+      const own = await makeRoom(alice, { isPrivate }, [bob]);
+      const other = await s.session();
+      await other.query('BEGIN');
+      await other.query('UPDATE chat_rooms SET member_count = 1 WHERE id = $1', [own.id]);
+      const sent = bob.post(`/chat/rooms/${own.id}/messages`, { content: 'too late' });
+      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+      await until(async () => (await s.sql(waiting)).length, 10000, 'he waits');
+      await other.query('DELETE FROM room_members WHERE room_id = $1 AND user_id = $2', [own.id, bob.user.id]);
+      await other.query('COMMIT');
+      fails(await sent, status, code);
+      assert.equal((await say(alice, own)).seq, 1);
+    }
+  });
+
   it('a reply shows 200 characters of what it replies to, which must be a message of the room', async () => {
     const first = await say(bob, room, '𝔘'.repeat(300));
     const reply = await say(alice, room, { content: 'so', replyToId: first.id });
@@ -239,7 +259,7 @@ serverSuite('Messages', {}, (s) => {
     const edited = ok(await bob.patch(`/chat/messages/${message.id}`, { content: 'second' }));
     assert.match(edited.editedAt, TIMESTAMP);
     assert.deepEqual(edited, { ...message, content: 'second', editedAt: edited.editedAt });
-    fails(await alice.put(`/chat/messages/${message.id}`, { content: 'x' }), 403, 'FORBIDDEN');
+    for (const body of [{ content: 'x' }, {}]) fails(await alice.put(`/chat/messages/${message.id}`, body), 403, 'FORBIDDEN');
     fails(await eve.put(`/chat/messages/${message.id}`, { content: 'x' }), 404, 'MESSAGE_NOT_FOUND');
     invalid(await bob.put(`/chat/messages/${message.id}`, { content: ' ' }), ['content', 'INVALID_FORMAT']);
     assert.deepEqual(ok(await alice.get(`/chat/messages/${message.id}`)), edited);
