@@ -6,11 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_lib.h>
+#include <apr_strings.h>
 #include <jansson.h>
 
 #include "base/jsonw.h"
 
 #define BOM "\xEF\xBB\xBF"
+#define REPLACEMENT "FFFD" /* the digits of U+FFFD */
+
+/* What jansson takes for values, more or less: "{}," is a hundred times as
+ * long in memory as it is written. Real texts become five times as long. */
+#define OBJECT_BYTES 224
+#define ARRAY_BYTES 128
+#define VALUE_BYTES 64
+#define MEMORY_MAX (160 * 1024 * 1024)
 
 /* What the look over the raw bytes finds before jansson gets them. */
 typedef struct {
@@ -20,7 +30,10 @@ typedef struct {
     size_t at;
     int depth;
     int depth_max;
+    size_t memory; /* bytes that the values will take, more or less */
     apr_array_header_t *reals; /* size_t: ends of literals to make REAL */
+    int mends; /* lone surrogates are replaced */
+    apr_array_header_t *lone; /* size_t: the digits of those */
 } scan_t;
 
 /* A ch_json_t is jansson's json_t under a name that keeps its header inside
@@ -67,6 +80,49 @@ static ch_err_t *fault_at(const scan_t *scan, size_t at, const char *what)
                        line, column, what);
 }
 
+/* Notes the place of something in one of the scan's lists. */
+static void note(scan_t *scan, apr_array_header_t **list, size_t at)
+{
+    if (*list == NULL) {
+        *list = apr_array_make(scan->pool, 8, sizeof(size_t));
+    }
+    APR_ARRAY_PUSH(*list, size_t) = at;
+}
+
+/* The UTF-16 unit whose escape is at `at`, behind the backslash: 'd' for the
+ * first half of a pair, 'c' for the second; 0 = anything else. */
+static int half_at(const scan_t *scan, size_t at)
+{
+    const char *text = scan->data + at;
+
+    if (scan->len < 5 || at > scan->len - 5 || text[0] != 'u'
+        || (text[1] != 'd' && text[1] != 'D') || !apr_isxdigit(text[3])
+        || !apr_isxdigit(text[4])) {
+        return 0;
+    }
+    if (text[2] == '8' || text[2] == '9' || strchr("aAbB", text[2])) {
+        return 'd';
+    }
+    return strchr("cCdDeEfF", text[2]) ? 'c' : 0;
+}
+
+/* From behind a backslash to behind its escape, or a part of it. */
+static void skip_escape(scan_t *scan)
+{
+    int half = scan->mends ? half_at(scan, scan->at) : 0;
+    size_t next = scan->at + 5;
+
+    if (half == 'd' && next < scan->len && scan->data[next] == '\\'
+        && half_at(scan, next + 1) == 'c') {
+        scan->at = next + 6;
+        return;
+    }
+    if (half) {
+        note(scan, &scan->lone, scan->at + 1);
+    }
+    scan->at++;
+}
+
 /* From behind the opening quote to behind the closing one. */
 static void skip_string(scan_t *scan)
 {
@@ -77,7 +133,7 @@ static void skip_string(scan_t *scan)
             return;
         }
         if (c == '\\' && scan->at < scan->len) {
-            scan->at++;
+            skip_escape(scan);
         }
     }
 }
@@ -115,16 +171,32 @@ static void skip_number(scan_t *scan)
         plain = 0;
     }
     if (plain && must_be_real(scan->data + from, scan->at - from)) {
-        if (scan->reals == NULL) {
-            scan->reals = apr_array_make(scan->pool, 8, sizeof(size_t));
-        }
-        APR_ARRAY_PUSH(scan->reals, size_t) = scan->at;
+        note(scan, &scan->reals, scan->at);
     }
 }
 
+/* Counts what a byte outside of strings and numbers begins or ends; NULL, or
+ * what is too much. */
+static const char *count(scan_t *scan, char c)
+{
+    if (c == '{' || c == '[') {
+        scan->memory += c == '{' ? OBJECT_BYTES : ARRAY_BYTES;
+        if (++scan->depth > scan->depth_max) {
+            return "too many levels";
+        }
+    }
+    else if (c == '}' || c == ']') {
+        scan->depth--;
+    }
+    else if (c == ',' || c == ':') {
+        scan->memory += VALUE_BYTES;
+    }
+    return scan->memory > MEMORY_MAX ? "too many values" : NULL;
+}
+
 /* One pass over the bytes for what jansson would not say or would say too
- * late: levels, a BOM, integers beyond 64 bits, NUL (it loses one that it has
- * looked at ahead, as in "1\0"). */
+ * late: levels, values, a BOM, integers beyond 64 bits, NUL (it loses one that
+ * it has looked at ahead, as in "1\0"). */
 static ch_err_t *look_over(scan_t *scan)
 {
     const char *nul = memchr(scan->data, '\0', scan->len);
@@ -139,6 +211,7 @@ static ch_err_t *look_over(scan_t *scan)
     }
     while (scan->at < scan->len) {
         char c = scan->data[scan->at];
+        const char *fault;
 
         if (c == '-' || (c >= '0' && c <= '9')) {
             skip_number(scan);
@@ -147,17 +220,27 @@ static ch_err_t *look_over(scan_t *scan)
         scan->at++;
         if (c == '"') {
             skip_string(scan);
+            continue;
         }
-        else if (c == '{' || c == '[') {
-            if (++scan->depth > scan->depth_max) {
-                return fault_at(scan, scan->at - 1, "too many levels");
-            }
-        }
-        else if (c == '}' || c == ']') {
-            scan->depth--;
+        fault = count(scan, c);
+        if (fault != NULL) {
+            return fault_at(scan, scan->at - 1, fault);
         }
     }
     return NULL;
+}
+
+/* A copy in which lone surrogates are U+FFFD. */
+static void mend(scan_t *scan)
+{
+    char *copy = apr_pmemdup(scan->pool, scan->data, scan->len);
+    int i;
+
+    for (i = 0; i < scan->lone->nelts; i++) {
+        memcpy(copy + APR_ARRAY_IDX(scan->lone, i, size_t), REPLACEMENT,
+               sizeof(REPLACEMENT) - 1);
+    }
+    scan->data = copy;
 }
 
 /* A copy in which every integer of `reals` has an exponent of 0, so that
@@ -237,6 +320,30 @@ ch_err_t *ch_json_parse(apr_pool_t *pool, const char *data, size_t len,
     return NULL;
 }
 
+static const ch_json_t *parse_any(scan_t *scan)
+{
+    json_error_t error;
+    json_t *root;
+
+    if (look_over(scan) != NULL) {
+        return NULL;
+    }
+    if (scan->lone != NULL) {
+        mend(scan);
+    }
+    if (scan->reals != NULL) {
+        make_real(scan);
+    }
+    root = json_loadb(scan->data, scan->len, JSON_ALLOW_NUL | JSON_DECODE_ANY,
+                      &error);
+    if (root == NULL) {
+        return NULL;
+    }
+    apr_pool_cleanup_register(scan->pool, root, forget,
+                              apr_pool_cleanup_null);
+    return out_of(root);
+}
+
 const ch_json_t *ch_json_parse_any(apr_pool_t *pool, const char *data,
                                    size_t len, int depth_max)
 {
@@ -244,22 +351,20 @@ const ch_json_t *ch_json_parse_any(apr_pool_t *pool, const char *data,
                     .data = len > 0 ? data : "",
                     .len = len,
                     .depth_max = depth_max };
-    json_error_t error;
-    json_t *root;
 
-    if (look_over(&scan) != NULL) {
-        return NULL;
-    }
-    if (scan.reals != NULL) {
-        make_real(&scan);
-    }
-    root = json_loadb(scan.data, scan.len, JSON_ALLOW_NUL | JSON_DECODE_ANY,
-                      &error);
-    if (root == NULL) {
-        return NULL;
-    }
-    apr_pool_cleanup_register(pool, root, forget, apr_pool_cleanup_null);
-    return out_of(root);
+    return parse_any(&scan);
+}
+
+const ch_json_t *ch_json_parse_mended(apr_pool_t *pool, const char *data,
+                                      size_t len, int depth_max)
+{
+    scan_t scan = { .pool = pool,
+                    .data = len > 0 ? data : "",
+                    .len = len,
+                    .depth_max = depth_max,
+                    .mends = 1 };
+
+    return parse_any(&scan);
 }
 
 ch_json_e ch_json_type(const ch_json_t *value)

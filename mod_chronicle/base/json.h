@@ -17,15 +17,21 @@ typedef enum {
 /* Parses the whole of data into *out, which lives until pool is cleared.
  * MALFORMED_JSON for: a syntax error, trailing data, a BOM, invalid UTF-8,
  * a lone surrogate, U+0000 (raw or escaped), a key twice in one object, more
- * than depth_max levels, a number outside IEEE double. An integer beyond 64
- * bits becomes a REAL. Members keep document order. */
+ * than depth_max levels, so many values that they would take more than 160 MB,
+ * a number outside IEEE double. An integer beyond 64 bits becomes a REAL.
+ * Members keep document order. */
 ch_err_t *ch_json_parse(apr_pool_t *pool, const char *data, size_t len,
                         int depth_max, const ch_json_t **out);
 
 /* The same as RFC 8259 has it: U+0000 and repeated keys are taken. NULL when
- * it is no JSON, or too deep. */
+ * it is no JSON, or too deep, or has too many values. */
 const ch_json_t *ch_json_parse_any(apr_pool_t *pool, const char *data,
                                    size_t len, int depth_max);
+
+/* As above, with U+FFFD for escapes of lone surrogates: programs that cut
+ * texts within a pair write those. */
+const ch_json_t *ch_json_parse_mended(apr_pool_t *pool, const char *data,
+                                      size_t len, int depth_max);
 
 ch_json_e ch_json_type(const ch_json_t *value);
 const char *ch_json_string(const ch_json_t *value, size_t *len);

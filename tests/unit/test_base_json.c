@@ -401,6 +401,67 @@ START_TEST(many_large_integers)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    const char *want;
+} halves[] = {
+    { "\"\\ud83d\"", "\xEF\xBF\xBD" },
+    { "\"\\uDE00\"", "\xEF\xBF\xBD" },
+    { "\"\\ud83d\\ude00\"", "\xF0\x9F\x98\x80" },
+    { "\"\\uDbFf\\uDfFf\"", "\xF4\x8F\xBF\xBF" },
+    { "\"\\ud83d\\ud83d\\ude00\"", "\xEF\xBF\xBD\xF0\x9F\x98\x80" },
+    { "\"\\ude00\\ud83dx\"", "\xEF\xBF\xBD\xEF\xBF\xBDx" },
+    { "\"\\\\ud83d\"", "\\ud83d" },
+    { "\"\\\\\\ud83d\\\\ude00\"", "\\\xEF\xBF\xBD\\ude00" },
+    { "\"\\ud83d\\u0041\\ud7ff\"", "\xEF\xBF\xBD" "A\xED\x9F\xBF" },
+    { "\"\\ud83\"", NULL },
+    { "\"\\ud83", NULL },
+    { "\"\\ud83d", NULL },
+    { "\"\\ud83d\\", NULL },
+    { "\"\\ud83d\\ude0", NULL },
+    { "\"\\ud8zd\"", NULL },
+    { "\"\\udg00\"", NULL },
+};
+
+START_TEST(half_a_pair)
+{
+    const char *text = halves[_i].text;
+    size_t len = strlen(text);
+    const ch_json_t *json = ch_json_parse_mended(
+        pool, ch_check_copy(text, len), len, 4);
+
+    ck_assert_int_eq(json != NULL, halves[_i].want != NULL);
+    if (json) {
+        ck_assert_str_eq(ch_json_string(json, NULL), halves[_i].want);
+    }
+}
+END_TEST
+
+/* Ten megabytes that would take a gigabyte. */
+START_TEST(many_values)
+{
+    const char *const of[] = { "{},", "[],", "7,", "\"\"," };
+    size_t size = 10u << 20;
+    char *text = apr_palloc(pool, size + 8);
+    size_t len = strlen(of[_i]);
+    size_t at = 1;
+    const ch_json_t *json;
+    ch_err_t *err;
+
+    for (text[0] = '['; at < size; at += len) {
+        memcpy(text + at, of[_i], len);
+    }
+    text[at - 1] = ']';
+    err = parse(text, at, &json);
+    ck_assert_ptr_nonnull(err);
+    ck_assert_ptr_nonnull(strstr(err->message, "too many values"));
+    ck_assert_ptr_null(ch_json_parse_any(pool, text, at, 2));
+    at = 1 + 500000 * len; /* so many are taken */
+    text[at - 1] = ']';
+    ck_assert_ptr_null(parse(text, at, &json));
+}
+END_TEST
+
 CH_SUITE_MAIN("base/json", CH_EACH(value, values), CH_EACH(refused, broken),
               CH_ONCE(raw_nul), {.test = levels, .times = 2},
               CH_ONCE(levels_are_the_callers), CH_EACH(type, types),
@@ -408,4 +469,5 @@ CH_SUITE_MAIN("base/json", CH_EACH(value, values), CH_EACH(refused, broken),
               CH_ONCE(string_has_its_length),
               CH_ONCE(fault_has_a_place_and_no_body),
               CH_ONCE(place_of_the_level_too_many),
-              CH_ONCE(many_large_integers))
+              CH_ONCE(many_large_integers), CH_EACH(half_a_pair, halves),
+              { .test = many_values, .times = 4 })
