@@ -10,6 +10,7 @@
 
 #define CH_IMPORT_DEPTH_MAX 64 /* levels of a conversation's JSON */
 #define CH_IMPORT_ITEM_MAX 16777216 /* bytes of it */
+#define CH_IMPORT_COUNT_MAX 100000 /* conversations of a file */
 #define CH_IMPORT_TOLD_MAX 200 /* items of each list of an answer */
 #define CH_IMPORT_MESSAGES_MAX 5000
 #define CH_IMPORT_CONTENT_MAX 200000 /* code points, of API.md 11 */
@@ -125,9 +126,10 @@ typedef struct {
 ch_err_t *ch_import_check(apr_pool_t *pool, const ch_import_source_t *source);
 
 /* Gives each conversation of a file (JSON, or a ZIP archive that holds
- * conversations.json) to item. UNSUPPORTED_MEDIA_TYPE for other files,
- * MALFORMED_JSON, VALIDATION_ERROR for damaged archives; item's errors are
- * passed on. Needs no more memory for larger files. */
+ * conversations.json, or conversations-000.json and more) to item.
+ * UNSUPPORTED_MEDIA_TYPE for other files, MALFORMED_JSON, VALIDATION_ERROR for
+ * damaged archives and more than CH_IMPORT_COUNT_MAX; item's errors are passed
+ * on. Needs no more memory for larger files. */
 ch_err_t *ch_import_walk(apr_pool_t *pool, const ch_import_source_t *source,
                          ch_jsonseq_item_t *item, void *ctx);
 

@@ -4,10 +4,14 @@
 
 #include <string.h>
 
+#include <apr_lib.h>
+
 #define CHUNK 65536
 #define BOM "\xEF\xBB\xBF"
 #define BOM_LEN (sizeof(BOM) - 1)
 #define NAME "conversations.json"
+#define STEM "conversations"
+#define STEM_LEN (sizeof(STEM) - 1)
 #define KEY "conversations" /* of an object around them, if there is one */
 
 /* --- what it is ------------------------------------------------------- */
@@ -75,21 +79,49 @@ static ch_err_t *read_some(const stream_t *stream, char *chunk, size_t *len)
                : stream->source->read(stream->source->ctx, chunk, len);
 }
 
-static ch_err_t *open_archive(apr_pool_t *pool, stream_t *stream)
+/* conversations.json, or one of the files into which ChatGPT's exports split
+ * it: conversations-000.json and so on. */
+static int is_ours(const char *name)
 {
-    ch_err_t *err = ch_unzip_open(pool, stream->source->read,
-                                  stream->source->ctx, NAME, &stream->zip);
+    const char *at = name + STEM_LEN;
 
-    if (!err && !stream->zip) {
-        err = ch_err_make(pool, CH_E_VALIDATION_ERROR,
-                          "The archive holds no " NAME);
+    if (strncmp(name, STEM, STEM_LEN) != 0) {
+        return 0;
     }
-    return err;
+    if (at[0] == '-' && apr_isdigit(at[1])) {
+        for (at++; apr_isdigit(*at); at++) {
+        }
+    }
+    return strcmp(at, ".json") == 0;
 }
 
-static ch_err_t *feed_all(const stream_t *stream, char *chunk,
-                          ch_jsonseq_t *seq)
+/* The conversations of all files of an archive, counted on. */
+typedef struct {
+    apr_pool_t *pool;
+    ch_jsonseq_item_t *item;
+    void *ctx;
+    int before; /* those of the files before this one */
+    int next;
+} items_t;
+
+static ch_err_t *on_item(void *ctx, int index, const char *text, size_t len)
 {
+    items_t *items = ctx;
+    int at = items->before + index;
+
+    if (at >= CH_IMPORT_COUNT_MAX) {
+        return ch_err_make(items->pool, CH_E_VALIDATION_ERROR,
+                           "The file holds more than 100000 conversations");
+    }
+    items->next = at + 1;
+    return items->item(items->ctx, at, text, len);
+}
+
+static ch_err_t *feed_all(apr_pool_t *pool, const stream_t *stream,
+                          char *chunk, items_t *items)
+{
+    ch_jsonseq_t *seq =
+        ch_jsonseq_make(pool, KEY, CH_IMPORT_ITEM_MAX, on_item, items);
     size_t len, skip;
     ch_err_t *err = read_some(stream, chunk, &len);
 
@@ -104,21 +136,44 @@ static ch_err_t *feed_all(const stream_t *stream, char *chunk,
     return err ? err : ch_jsonseq_end(seq);
 }
 
+static ch_err_t *feed_archive(apr_pool_t *pool, stream_t *stream, char *chunk,
+                              items_t *items)
+{
+    apr_pool_t *one;
+    int found;
+    ch_err_t *err = ch_unzip_open(pool, stream->source->read,
+                                  stream->source->ctx, is_ours, &stream->zip);
+
+    if (!err && !stream->zip) {
+        err = ch_err_make(pool, CH_E_VALIDATION_ERROR,
+                          "The archive holds no " NAME);
+    }
+    apr_pool_create(&one, pool);
+    for (found = 1; !err && found;) {
+        err = feed_all(one, stream, chunk, items);
+        items->before = items->next;
+        if (!err) {
+            apr_pool_clear(one);
+            err = ch_unzip_next(stream->zip, &found);
+        }
+    }
+    return err;
+}
+
 static ch_err_t *walk(apr_pool_t *pool, const ch_import_source_t *source,
                       ch_jsonseq_item_t *item, void *ctx)
 {
     stream_t stream = { .source = source };
+    items_t items = { .pool = pool, .item = item, .ctx = ctx };
     char *chunk = apr_palloc(pool, CHUNK);
     kind_e kind = NEITHER;
     ch_err_t *err = sniff(pool, source, chunk, &kind);
 
-    if (!err && kind == ARCHIVE) {
-        err = open_archive(pool, &stream);
+    if (err) {
+        return err;
     }
-    return err ? err
-               : feed_all(&stream, chunk,
-                          ch_jsonseq_make(pool, KEY, CH_IMPORT_ITEM_MAX,
-                                          item, ctx));
+    return kind == ARCHIVE ? feed_archive(pool, &stream, chunk, &items)
+                           : feed_all(pool, &stream, chunk, &items);
 }
 
 /* What it needs goes at the end, but for an error. */
@@ -154,7 +209,8 @@ static ch_err_t *count_one(void *ctx, int index, const char *text, size_t len)
 
     count->count = index + 1;
     if (!count->known && text) {
-        value = ch_json_parse_any(count->one, text, len, CH_IMPORT_DEPTH_MAX);
+        value = ch_json_parse_mended(count->one, text, len,
+                                     CH_IMPORT_DEPTH_MAX);
         count->known = value && ch_import_fits(value, count->format);
         apr_pool_clear(count->one);
     }

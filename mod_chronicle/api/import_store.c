@@ -17,6 +17,7 @@
 
 #define SLOTS 64                /* conversations of a transaction */
 #define BYTES (2 * 1024 * 1024) /* of their texts, more or less */
+#define RAW_BYTES (8 * 1024 * 1024) /* of the JSON they were read from */
 #define TRIES 3                 /* of a conversation alone */
 #define OUT_OF_TIME "conversation_create: 57014"
 
@@ -39,6 +40,7 @@ struct ch_import_batch_t {
     int fault_count;            /* the same, also where none is kept */
     int reached;                /* those before it were looked at */
     size_t bytes;
+    size_t raw; /* also of those that failed: reading them took memory, too */
     ch_rows_t *note;            /* of the last transaction of a job */
 };
 
@@ -53,6 +55,7 @@ static void empty(ch_import_t *import)
         apr_array_make(batch->pool, 4, sizeof(ch_import_fault_t));
     batch->fault_count = 0;
     batch->bytes = 0;
+    batch->raw = 0;
 }
 
 void ch_import_begin(ch_import_t *import)
@@ -501,6 +504,7 @@ ch_err_t *ch_import_value(ch_import_t *import, int index,
     }
     batch->reached = index + 1;
     return batch->slots->nelts >= SLOTS || batch->bytes >= BYTES
+                   || batch->raw >= RAW_BYTES
                    || batch->fault_count >= CH_IMPORT_TOLD_MAX
                ? flush(import)
                : NULL;
@@ -516,9 +520,10 @@ ch_err_t *ch_import_item(void *ctx, int index, const char *text, size_t len)
     if (err || index < batch->reached) {
         return err; /* done by a try before this one */
     }
+    batch->raw += len;
     if (text) {
-        value = ch_json_parse_any(batch->json, text, len,
-                                  CH_IMPORT_DEPTH_MAX);
+        value = ch_json_parse_mended(batch->json, text, len,
+                                     CH_IMPORT_DEPTH_MAX);
     }
     if (value) {
         err = ch_import_value(import, index, value);

@@ -412,11 +412,12 @@ static const ch_route_t routes[] = {
       .summary = "Import conversations from an export of ChatGPT, Claude, "
                  "or of this API",
       .doc = "As JSON, or as a file: conversations.json, or a ZIP archive "
-             "that holds it. What was imported before, or is still there, is "
-             "skipped. What was exported from here keeps its ids, slug and "
-             "times where they are free; its author, views and featuring "
-             "begin anew. Files over 10 MB are taken in by a job: 202, and "
-             "Location tells where it can be followed." },
+             "that holds it, whole or in numbered parts. What was imported "
+             "before, or is still there, is skipped. What was exported from "
+             "here keeps its ids, slug and times where they are free; its "
+             "author, views and featuring begin anew. Files over 10 MB are "
+             "taken in by a job: 202, and Location tells where it can be "
+             "followed." },
     { .method = CH_GET, .path = HERE "/imports/{id}", .auth = CH_USER,
       .rate = CH_RATE_API, .feature = CH_FEATURE_CONVERSATIONS, .ok = 200,
       .out = &job_out, CH_ROUTE_CODES(CH_E_JOB_NOT_FOUND), .handler = get,

@@ -11,6 +11,10 @@
 #include <archive_entry.h>
 
 #define BLOCK 65536 /* bytes that the source is asked for at a time */
+/* What may come out of an archive: text shrinks to a tenth, a bomb to a
+ * thousandth. */
+#define OUT_MIN (16 * 1024 * 1024)
+#define OUT_TIMES 32
 
 struct ch_unzip_t {
     apr_pool_t *pool;
@@ -20,6 +24,9 @@ struct ch_unzip_t {
     ch_err_t *err; /* what went wrong first */
     locale_t utf8; /* NULL = the system has none */
     int ended;     /* nothing more is to be read of the entry */
+    ch_unzip_match_t *match;
+    apr_uint64_t taken; /* bytes of the archive so far */
+    apr_uint64_t given; /* bytes they were expanded to */
     char block[BLOCK];
 };
 
@@ -34,6 +41,7 @@ static la_ssize_t take(struct archive *archive, void *ctx, const void **data)
         return -1;
     }
     *data = zip->block;
+    zip->taken += len;
     return (la_ssize_t)len;
 }
 
@@ -78,12 +86,12 @@ static const char *last_part(const char *path)
     return at;
 }
 
-static int is_named(struct archive_entry *entry, const char *name)
+static int is_wanted(const ch_unzip_t *zip, struct archive_entry *entry)
 {
     const char *path = archive_entry_pathname(entry);
 
     return path && archive_entry_filetype(entry) == AE_IFREG
-           && strcmp(last_part(path), name) == 0;
+           && zip->match(last_part(path));
 }
 
 /* Stored or deflated. What else libarchive can expand takes as much memory as
@@ -96,20 +104,45 @@ static int is_plain(ch_unzip_t *zip)
                       || strstr(format, "(deflation)"));
 }
 
-/* Whether this is the wanted entry, or one that can be passed over. Where no
- * size is given, passing over is expanding. */
-static ch_err_t *look(ch_unzip_t *zip, struct archive_entry *entry,
-                      const char *name, int *found)
+/* Also for entries that are passed over: libarchive expands those of which
+ * only the end says how long they are, whatever size they claim. */
+static ch_err_t *check(ch_unzip_t *zip, struct archive_entry *entry)
 {
-    *found = is_named(entry, name);
-    if (*found && archive_entry_is_encrypted(entry)) {
+    if (archive_entry_is_encrypted(entry)) {
         return failed(zip, "The ZIP archive is encrypted");
     }
-    if ((*found || !archive_entry_size_is_set(entry)) && !is_plain(zip)) {
-        return failed(zip, "The ZIP archive must be packed by the method "
-                           "\"deflate\", or not at all");
-    }
-    return NULL;
+    return is_plain(zip)
+               ? NULL
+               : failed(zip, "The ZIP archive must be packed by the method "
+                             "\"deflate\", or not at all");
+}
+
+static ch_err_t *count_given(ch_unzip_t *zip, size_t len)
+{
+    zip->given += len;
+    return zip->given <= OUT_MIN + OUT_TIMES * zip->taken
+               ? NULL
+               : failed(zip, "The ZIP archive is far larger unpacked than "
+                             "text ever is");
+}
+
+/* Passes over an entry; libarchive would not say what it expands for it. A
+ * wrong checksum is none of ours. */
+static ch_err_t *pass_over(ch_unzip_t *zip)
+{
+    const void *data;
+    size_t len;
+    la_int64_t at;
+    int rv;
+
+    do {
+        len = 0;
+        rv = archive_read_data_block(zip->archive, &data, &len, &at);
+        if (zip->err || rv < ARCHIVE_WARN) {
+            return damaged(zip);
+        }
+    } while (!count_given(zip, len) && rv == ARCHIVE_OK);
+    return zip->err;
 }
 
 /* Without a locale that has them libarchive leaves out names with letters
@@ -125,11 +158,13 @@ static int next_header(ch_unzip_t *zip, struct archive_entry **entry)
     return rv;
 }
 
-static ch_err_t *find(ch_unzip_t *zip, const char *name, int *found)
+/* On to the next wanted entry. */
+static ch_err_t *find(ch_unzip_t *zip, int *found)
 {
     struct archive_entry *entry;
     int rv;
 
+    *found = 0;
     for (;;) {
         rv = next_header(zip, &entry);
         if (zip->err || rv == ARCHIVE_EOF) {
@@ -138,14 +173,15 @@ static ch_err_t *find(ch_unzip_t *zip, const char *name, int *found)
         if (rv != ARCHIVE_OK && rv != ARCHIVE_WARN) {
             return damaged(zip);
         }
-        if (look(zip, entry, name, found) || *found) {
+        *found = is_wanted(zip, entry);
+        if (check(zip, entry) || *found || pass_over(zip)) {
             return zip->err;
         }
     }
 }
 
 ch_err_t *ch_unzip_open(apr_pool_t *pool, ch_unzip_source_t *source,
-                        void *ctx, const char *name, ch_unzip_t **out)
+                        void *ctx, ch_unzip_match_t *match, ch_unzip_t **out)
 {
     ch_unzip_t *zip = apr_palloc(pool, sizeof(*zip));
     int found = 0;
@@ -156,6 +192,7 @@ ch_err_t *ch_unzip_open(apr_pool_t *pool, ch_unzip_source_t *source,
     zip->pool = pool;
     zip->source = source;
     zip->ctx = ctx;
+    zip->match = match;
     zip->archive = archive_read_new();
     if (!zip->archive) {
         return ch_err_cause(pool, CH_E_INTERNAL_ERROR, "zip: no memory");
@@ -167,8 +204,23 @@ ch_err_t *ch_unzip_open(apr_pool_t *pool, ch_unzip_source_t *source,
                != ARCHIVE_OK) {
         return damaged(zip);
     }
-    err = find(zip, name, &found);
+    err = find(zip, &found);
     *out = found && !err ? zip : NULL;
+    return err;
+}
+
+ch_err_t *ch_unzip_next(ch_unzip_t *zip, int *found)
+{
+    ch_err_t *err = zip->err;
+
+    *found = 0;
+    if (!err && !zip->ended) {
+        err = pass_over(zip);
+    }
+    if (!err) {
+        err = find(zip, found);
+    }
+    zip->ended = !*found || err;
     return err;
 }
 
@@ -186,5 +238,8 @@ ch_err_t *ch_unzip_read(ch_unzip_t *zip, void *data, size_t *len)
         return damaged(zip); /* a warning, too: the checksum is wrong */
     }
     zip->ended = count == 0;
-    return NULL;
+    if (count_given(zip, *len)) {
+        *len = 0;
+    }
+    return zip->err;
 }

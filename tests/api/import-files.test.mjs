@@ -6,7 +6,7 @@ import { serverSuite } from './lib/server.mjs';
 import { patience, sleep, until } from './lib/env.mjs';
 import { fails, ok } from './lib/expect.mjs';
 import { storedFiles } from './lib/exports.mjs';
-import { chatgpt, claude, importEnded, many, prose, said, upload, zipOf } from './lib/talks.mjs';
+import { chatgpt, claude, importEnded, many, prose, said, spoken, upload, zipOf } from './lib/talks.mjs';
 
 const MB = 1 << 20;
 const name = 'conversations.json';
@@ -70,6 +70,29 @@ serverSuite('Imports of files', { directives: ['ChronicleImportLimit 400M'] }, (
       assert.equal(ok(await upload(alice, data)).skipped, 3);
     });
 
+    it('may be archives that split it', async () => {
+      const lists = [many(2), many(1), [7], many(3)];
+      const names = ['conversations-000.json', `x/conversations-001.json`, 'conversations-002.json', name];
+      const others = ['conversations-1x.json', 'conversations-.json', 'conversations.json.index', 'shared_conversations.json', 'x/._conversations-000.json'];
+      const files = [...others.map((other) => [other, 'no JSON']), ...names.map((one, n) => [one, (n ? '' : '\ufeff') + json(lists[n])])];
+      const got = ok(await upload(alice, zipOf(Object.fromEntries(files))), 201);
+      assert.deepEqual([got.imported, got.skipped, got.failed], [6, 0, 1]);
+      assert.deepEqual(got.errors, [{ index: 3, title: null, message: 'unrecognised shape' }]);
+      files.push(['conversations-3.json', `${json(many(1))}x`]);
+      fails(await upload(alice, zipOf(Object.fromEntries(files))), 400, 'MALFORMED_JSON');
+    });
+
+    it('are refused when they are bombs', async () => {
+      const text = `[${json(many(1)[0])}${' '.repeat(64 * MB)}]`;
+      const res = await upload(alice, zipOf({ [name]: text }));
+      fails(res, 400, 'VALIDATION_ERROR');
+      assert.match(res.json.error.message, /far larger/);
+      fails(await upload(alice, zipOf({ 'chat.html': text, [name]: '[]' })), 400, 'VALIDATION_ERROR');
+      const lots = await upload(alice, `[${'7,'.repeat(100000)}${json(many(1)[0])}]`);
+      fails(lots, 400, 'VALIDATION_ERROR');
+      assert.match(lots.json.error.message, /more than 100000/);
+    });
+
     it('are taken whatever one of them is', async () => {
       const text = `[${json(many(1)[0])},{"mapping":{"a":tru}},{"title":"x\\u0000y","mapping":{}},"${'x'.repeat(100)}",${json(many(1)[0])}]`;
       const got = ok(await upload(alice, text), 201);
@@ -79,6 +102,14 @@ serverSuite('Imports of files', { directives: ['ChronicleImportLimit 400M'] }, (
         { index: 2, title: 'xy', message: 'has no messages' },
         { index: 3, title: null, message: 'unrecognised shape' },
       ]);
+    });
+
+    it('may hold halves of pairs', async () => {
+      const text = json([chatgpt([said('user', 'cut \ud83d'), said('assistant', '\ude00 \u{1f600}')], { title: 'Half \ud83d' })]);
+      assert.match(text, /\\ud83d/);
+      const [made] = ok(await upload(alice, text), 201).conversations;
+      assert.equal(made.title, 'Half \ufffd');
+      assert.deepEqual(await spoken(alice, made.id), ['user:cut \ufffd', 'assistant:\ufffd \u{1f600}']);
     });
 
     it('may repeat a key and hold U+0000', async () => {

@@ -1,4 +1,4 @@
-/* Fuzzes conversations of other products' exports: whatever JSON comes in,
+/* Fuzzes conversations of exports, our own too: whatever JSON comes in,
  * what is taken of it can be stored. */
 #include "ch_fuzz.h"
 
@@ -33,7 +33,8 @@ static void check_message(const ch_import_message_t *message)
     CH_PROMISE(!ch_text_has_control(message->content, len, 1));
     CH_PROMISE(strcmp(message->role, "user") == 0
                || strcmp(message->role, "assistant") == 0
-               || strcmp(message->role, "tool") == 0);
+               || strcmp(message->role, "tool") == 0
+               || (message->id && strcmp(message->role, "system") == 0));
     check_line(message->model, CH_IMPORT_MODEL_MAX);
     check_time(message->created_at);
 }
@@ -49,11 +50,13 @@ static void check(apr_pool_t *pool, const ch_json_t *value,
     check_line(talk.model, CH_IMPORT_MODEL_MAX);
     check_time(talk.created_at);
     if (fault) {
-        CH_PROMISE((talk.shape == CH_IMPORT_AUTO) == (talk.title == NULL));
+        CH_PROMISE((talk.shape == CH_IMPORT_AUTO) == (talk.title == NULL)
+                   || talk.shape == CH_IMPORT_CHRONICLE);
         return;
     }
     CH_PROMISE(format == CH_IMPORT_AUTO || talk.shape == format);
-    CH_PROMISE(talk.title && talk.provider);
+    CH_PROMISE(talk.title && talk.slug);
+    CH_PROMISE(talk.provider || talk.shape == CH_IMPORT_CHRONICLE);
     CH_PROMISE(talk.messages->nelts >= 1
                && talk.messages->nelts <= CH_IMPORT_MESSAGES_MAX);
     check_line(talk.source_id, CH_IMPORT_ID_MAX);
@@ -66,8 +69,8 @@ static void check(apr_pool_t *pool, const ch_json_t *value,
 
 void ch_fuzz_one(apr_pool_t *pool, const uint8_t *data, size_t size)
 {
-    const ch_json_t *value = ch_json_parse_any(pool, (const char *)data, size,
-                                               CH_IMPORT_DEPTH_MAX);
+    const ch_json_t *value = ch_json_parse_mended(
+        pool, (const char *)data, size, CH_IMPORT_DEPTH_MAX);
 
     if (value) {
         check(pool, value, CH_IMPORT_AUTO);

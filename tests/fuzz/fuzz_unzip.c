@@ -29,11 +29,16 @@ static ch_err_t *give(void *ctx, void *data, size_t *len)
     return NULL;
 }
 
+static int is_a(const char *name)
+{
+    return strcmp(name, "a") == 0;
+}
+
 static ch_buf_t *run(apr_pool_t *pool, source_t source, size_t step)
 {
     ch_buf_t *got = ch_buf_make(pool, 1024, ENTRY_MAX);
     ch_unzip_t *zip;
-    ch_err_t *err = ch_unzip_open(pool, give, &source, "a", &zip);
+    ch_err_t *err = ch_unzip_open(pool, give, &source, is_a, &zip);
     char piece[4096];
     size_t len = zip ? step : 0;
 

@@ -10,8 +10,8 @@ static ch_import_talk_t talk;
 
 static const char *read_as(const char *text, ch_import_e format)
 {
-    const ch_json_t *value = ch_json_parse_any(pool, text, strlen(text),
-                                               CH_IMPORT_DEPTH_MAX);
+    const ch_json_t *value = ch_json_parse_mended(pool, text, strlen(text),
+                                                  CH_IMPORT_DEPTH_MAX);
 
     ck_assert_ptr_nonnull(value);
     return ch_import_read(pool, value, format, &talk);

@@ -110,6 +110,7 @@ typedef struct {
     size_t extra_len;
     unsigned flags, method;
     unsigned size, packed; /* 0 = len */
+    int later;             /* packed is said to stand behind the data */
     unsigned crc;          /* 0 = the right one */
 } hand_t;
 
@@ -123,7 +124,7 @@ static void by_hand(ch_buf_t *buf, const hand_t *hand)
     number(buf, hand->method, 2);
     number(buf, 0, 4); /* time */
     number(buf, hand->crc ? hand->crc : crc_of(hand->data, len), 4);
-    number(buf, hand->packed ? hand->packed : len, 4);
+    number(buf, hand->later ? 0 : hand->packed ? hand->packed : len, 4);
     number(buf, hand->size ? hand->size : len, 4);
     number(buf, strlen(hand->name), 2);
     number(buf, hand->extra_len, 2);
@@ -176,6 +177,11 @@ static ch_err_t *give(void *ctx, void *data, size_t *len)
     return NULL;
 }
 
+static int is_wanted(const char *name)
+{
+    return strcmp(name, WANTED) == 0;
+}
+
 /* The entry's bytes; NULL = there is none; *out: what went wrong. */
 static ch_buf_t *read_from(apr_pool_t *of, source_t *source, ch_err_t **out)
 {
@@ -184,7 +190,7 @@ static ch_buf_t *read_from(apr_pool_t *of, source_t *source, ch_err_t **out)
     size_t len = sizeof(piece);
     ch_unzip_t *zip;
 
-    *out = ch_unzip_open(of, give, source, WANTED, &zip);
+    *out = ch_unzip_open(of, give, source, is_wanted, &zip);
     if (!zip) {
         return NULL;
     }
@@ -413,6 +419,9 @@ static const hand_t hostile[] = {
     { .method = 14, .data = "\x09\x14\5\0\x5d\xff\xff\xff\xff", .len = 9 },
     { .method = 14, .data = "\x09\x14\5\0\x5d\xff\xff\xff\xff", .len = 9,
       .flags = 8 },
+    { .method = 14, .data = "\x09\x14\5\0\x5d\xff\xff\xff\xff", .len = 9,
+      .flags = 8, .later = 1 },
+    { .method = 8, .data = "\xff\xff", .len = 2, .flags = 8, .later = 1 },
     { .method = 95, .flags = 8 },
     { .method = 95 },
     { .method = 98, .data = "\xff\x0f\0\0\0\0\0\0", .len = 8 },
@@ -448,34 +457,102 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* A gigabyte in a megabyte comes in pieces, and may be left in the middle. */
-START_TEST(a_bomb)
+static void add_zeros(struct archive *out, const char *name, size_t size)
 {
-    struct archive *out = begin_zip("zip:compression=deflate");
     struct archive_entry *entry = archive_entry_new();
     char *zeros = apr_pcalloc(pool, 1u << 20);
-    source_t source = { .piece = 65536 };
-    size_t sum = 0, before, len, i;
-    ch_unzip_t *zip;
 
-    archive_entry_set_pathname(entry, WANTED);
+    archive_entry_set_pathname(entry, name);
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_write_header(out, entry);
-    for (i = 0; i < 200; i++) {
+    for (; size; size -= 1u << 20) {
         archive_write_data(out, zeros, 1u << 20);
     }
     archive_entry_free(entry);
+}
+
+/* 200 MB in 200 KB come in pieces, and not to their end. */
+START_TEST(a_bomb)
+{
+    struct archive *out = begin_zip("zip:compression=deflate");
+    source_t source = { .piece = 65536 };
+    char *piece = apr_palloc(pool, 1u << 16);
+    size_t sum = 0, before, len;
+    ch_unzip_t *zip;
+    ch_err_t *err;
+
+    add_zeros(out, WANTED, 200u << 20);
     source.left = end_zip(out);
     ck_assert_uint_lt(source.left.len, 1u << 20);
     before = in_use();
-    ck_assert_ptr_null(ch_unzip_open(pool, give, &source, WANTED, &zip));
+    ck_assert_ptr_null(
+        ch_unzip_open(pool, give, &source, is_wanted, &zip));
     do {
         len = 1u << 16;
-        ck_assert_ptr_null(ch_unzip_read(zip, zeros, &len));
+        err = ch_unzip_read(zip, piece, &len);
         sum += len;
         ck_assert_uint_lt(in_use(), before + MEMORY_MAX);
-    } while (len && sum < 150u << 20);
-    ck_assert_uint_ge(sum, 150u << 20);
+    } while (!err && len);
+    ck_assert_ptr_nonnull(err);
+    ck_assert_ptr_nonnull(strstr(err->message, "far larger"));
+    ck_assert_uint_ge(sum, 16u << 20);
+    ck_assert_uint_lt(sum, 32u << 20);
+}
+END_TEST
+
+/* Nor is one passed over, or the sum of some. */
+START_TEST(bombs_before)
+{
+    struct archive *out = begin_zip("zip:compression=deflate");
+    int i;
+
+    add_zeros(out, "chat.html", 200u << 20);
+    add(out, WANTED, "[]", 2, 0);
+    is_refused(end_zip(out), "far larger");
+    out = begin_zip("zip:compression=deflate");
+    for (i = 0; i < 30; i++) {
+        add_zeros(out, "x", 1u << 20);
+    }
+    add(out, WANTED, "[]", 2, 0);
+    is_refused(end_zip(out), "far larger");
+}
+END_TEST
+
+/* All of those with a wanted name, read to their ends or not. */
+START_TEST(the_next_one)
+{
+    struct archive *out = begin_zip("zip:compression=deflate");
+    source_t source = { .piece = 100 };
+    const char *data = prose(3000);
+    char piece[4];
+    size_t len;
+    int found, i;
+    ch_unzip_t *zip;
+
+    for (i = 0; i < 3; i++) {
+        add(out, "other", data, 3000, i & 1);
+        add(out, WANTED, data + i, 3000, i & 1);
+    }
+    add(out, "last", data, 10, 0);
+    source.left = end_zip(out);
+    ck_assert_ptr_null(
+        ch_unzip_open(pool, give, &source, is_wanted, &zip));
+    for (i = 0; i < 3; i++) {
+        size_t sum = 0;
+
+        do {
+            len = sizeof(piece);
+            ck_assert_ptr_null(ch_unzip_read(zip, piece, &len));
+            ck_assert_mem_eq(piece, data + i + sum, len);
+            sum += len;
+        } while (len && (_i || sum < 100));
+        ck_assert_uint_eq(sum, _i ? 3000 : 100);
+        ck_assert_ptr_null(ch_unzip_next(zip, &found));
+        ck_assert_int_eq(found, i < 2);
+    }
+    len = 1;
+    ck_assert_ptr_null(ch_unzip_read(zip, piece, &len));
+    ck_assert_uint_eq(len, 0);
 }
 END_TEST
 
@@ -517,4 +594,5 @@ CH_SUITE_MAIN("base/unzip", CH_EACH(is_read, writers),
               CH_ONCE(what_is_no_archive), CH_EACH(is_cut, writers),
               CH_EACH(bytes_that_changed, writers), CH_ONCE(is_encrypted),
               CH_EACH(hostile_headers, hostile), CH_ONCE(a_bomb),
+              CH_ONCE(bombs_before), { .test = the_next_one, .times = 2 },
               CH_EACH(a_source_that_fails, writers))
