@@ -344,8 +344,7 @@ static void done(ch_import_t *import, const lot_t *lot)
     import->noted = lot->reached;
 }
 
-/* On a connection of its own: the request may have a transaction open for its
- * Idempotency-Key, which a bad conversation would undo. */
+/* Through a door of its own, which holds a connection only meanwhile. */
 static ch_err_t *store(ch_import_t *import, const lot_t *lot)
 {
     apr_pool_t *pool;

@@ -403,7 +403,8 @@ static ch_err_t *get(ch_req_t *rq)
 static const ch_route_t routes[] = {
     { .method = CH_POST, .path = HERE "/import", .auth = CH_USER,
       .rate = CH_RATE_UPLOAD, .feature = CH_FEATURE_CONVERSATIONS,
-      .flags = CH_IDEMPOTENT | CH_AGAIN, .ok = 201, .body = &import_in,
+      .flags = CH_IDEMPOTENT | CH_APART | CH_AGAIN, .ok = 201,
+      .body = &import_in,
       .out = &result_out, .later = &job_out,
       .upload_max = offsetof(ch_conf_t, import_limit),
       CH_ROUTE_CODES(CH_E_UNSUPPORTED_MEDIA_TYPE, CH_E_SERVICE_UNAVAILABLE,

@@ -69,6 +69,7 @@ static ch_err_t *perform_once(ch_req_t *rq)
         .hash = rq->upload ? rq->upload->sha256
                            : ch_seal_sha256_hex(rq->pool, rq->raw_body.data,
                                                 rq->raw_body.len),
+        .apart = (rq->route->flags & CH_APART) != 0,
     };
     ch_idem_answer_t answer;
     ch_err_t *err = ch_idem_begin(rq->pool, rq->db, &idem, &answer);
@@ -78,7 +79,7 @@ static ch_err_t *perform_once(ch_req_t *rq)
     }
     err = rq->route->handler(rq);
     if (err) {
-        ch_idem_abandon(rq->db);
+        ch_idem_abandon(rq->db, &idem);
         return err;
     }
     answer.status = rq->reply.status;

@@ -40,6 +40,7 @@ extern const char *const ch_auth_names[CH_ADMIN + 1];
 #define CH_ENVELOPED 0x100 /* of CH_ROOT: in the envelope all the same */
 #define CH_OWN_503 0x200   /* of CH_ROOT: 503 answers the same document */
 #define CH_READS 0x800 /* not GET, but it changes nothing of the area */
+#define CH_APART 0x8000 /* I: not done in one transaction (ch_idem_t) */
 #define CH_AGAIN 0x1000 /* of 201: 200 when it was there already */
 #define CH_OLD_PATH 0x2000 /* an alias whose fields stand elsewhere: the
                             * handler names the canonical path */

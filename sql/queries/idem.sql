@@ -22,3 +22,28 @@ SET body_hash = excluded.body_hash, status = excluded.status,
     headers = excluded.headers, body = excluded.body,
     created_at = now(), expires_at = excluded.expires_at
 WHERE k.expires_at <= now();
+
+-- name: idem_claim :count (scope text, route text, key text, body_hash text)
+-- Claims a key for work that is done outside of any transaction. 0 when it is
+-- claimed, or has its answer. The claim of one that died ends by itself.
+INSERT INTO idempotency_keys AS k (scope, route, key, body_hash, expires_at)
+VALUES ($1, $2, $3, $4, now() + interval '5 minutes')
+ON CONFLICT (scope, route, key) DO UPDATE
+SET body_hash = excluded.body_hash, status = NULL, headers = NULL,
+    body = NULL, created_at = now(), expires_at = excluded.expires_at
+WHERE k.expires_at <= now();
+
+-- name: idem_keep :exec (scope text, route text, key text, body_hash text,
+--   status int, headers json, body text)
+-- Keeps the answer of claimed work.
+UPDATE idempotency_keys
+SET status = $5, headers = $6, body = convert_to($7, 'UTF8'),
+    expires_at = now() + interval '24 hours'
+WHERE scope = $1 AND route = $2 AND key = $3 AND body_hash = $4
+  AND status IS NULL;
+
+-- name: idem_drop :exec (scope text, route text, key text, body_hash text)
+-- The claimed work failed.
+DELETE FROM idempotency_keys
+WHERE scope = $1 AND route = $2 AND key = $3 AND body_hash = $4
+  AND status IS NULL;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
+import { until } from './lib/env.mjs';
 import { fails, invalid, NOWHERE, ok, parallel } from './lib/expect.mjs';
 import { chatgpt, claude, many, said, spoken } from './lib/talks.mjs';
 
@@ -175,6 +176,29 @@ serverSuite('Imports', {}, (s) => {
       const res = await alice.post(HERE, { data }, { headers });
       assert.deepEqual(ok(res, 201), first);
       assert.equal(res.headers['idempotent-replayed'], 'true');
+    });
+
+    it('holds no connection for the Idempotency-Key', async () => {
+      const [data, headers] = [many(2), { 'idempotency-key': 'import-2' }];
+      const state = async (what) => (await s.sql(`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND ${what}`)).length;
+      const lock = await s.session();
+      await lock.query('BEGIN');
+      await lock.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [alice.user.id]);
+      const first = alice.post(HERE, { data }, { headers });
+      await until(() => state("wait_event_type = 'Lock'"), 4000, 'it waits for the lock');
+      assert.equal(await state("state = 'idle in transaction'"), 1, 'that of this test');
+      fails(await alice.post(HERE, { data }, { headers }), 409, 'IDEMPOTENCY_IN_PROGRESS');
+      fails(await alice.post(HERE, { data: [] }, { headers }), 422, 'IDEMPOTENCY_MISMATCH');
+      await lock.query('COMMIT');
+      assert.equal(ok(await first, 201).imported, 2);
+      const res = await alice.post(HERE, { data }, { headers });
+      assert.deepEqual([ok(res, 201).imported, res.headers['idempotent-replayed']], [2, 'true']);
+    });
+
+    it('frees the Idempotency-Key when it fails', async () => {
+      const headers = { 'idempotency-key': 'import-3' };
+      invalid(await alice.post(HERE, { data: [7] }, { headers }), ['data', null]);
+      assert.equal(ok(await alice.post(HERE, { data: many(1) }, { headers }), 201).imported, 1);
     });
   });
 

@@ -27,7 +27,7 @@ ch_err_t *ch_idem_end(apr_pool_t *p, ch_db_t *db, const ch_idem_t *idem,
     return NULL;
 }
 
-void ch_idem_abandon(ch_db_t *db)
+void ch_idem_abandon(ch_db_t *db, const ch_idem_t *idem)
 {
 }
 

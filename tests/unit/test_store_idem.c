@@ -73,7 +73,7 @@ static const char *attempt(const ch_idem_t *idem)
         return ch_code_name(err->code);
     }
     if (!answer.status) {
-        ch_idem_abandon(db);
+        ch_idem_abandon(db, idem);
     }
     return answer.status ? "replayed" : "claimed";
 }
@@ -169,7 +169,7 @@ START_TEST(given_up)
 
     ck_result(ch_idem_begin(pool, db, &one, &answer), "");
     work(db);
-    ch_idem_abandon(db);
+    ch_idem_abandon(db, &one);
     ck_assert_int_eq(ch_busy(home), 0);
     ck_assert_int_eq(work_done(), 0);
     /* the key is free, for another body, too */
@@ -326,9 +326,40 @@ START_TEST(one_of_many)
 }
 END_TEST
 
+/* Work that is done apart holds no connection; the key is claimed all the
+ * same, until it is done, given up, or has been forgotten. */
+START_TEST(apart)
+{
+    ch_db_t *db = make_door();
+    ch_idem_t slow = one, other;
+    ch_idem_answer_t answer = { .status = 99 };
+
+    slow.apart = 1;
+    other = slow;
+    other.hash = OTHER_HASH;
+    ck_result(ch_idem_begin(pool, db, &slow, &answer), "");
+    ck_assert_int_eq(answer.status, 0);
+    ck_assert_int_eq(ch_busy(home), 0);
+    ck_assert_str_eq(attempt(&slow), "IDEMPOTENCY_IN_PROGRESS");
+    ck_assert_str_eq(attempt(&other), "IDEMPOTENCY_MISMATCH");
+    ch_idem_abandon(db, &slow);
+    ck_assert_str_eq(attempt(&other), "claimed");
+    ck_result(ch_idem_begin(pool, db, &slow, &answer), "");
+    ck_result(ch_idem_end(pool, db, &slow, &created), "");
+    ck_assert_str_eq(attempt(&slow), "replayed");
+    ck_assert_str_eq(attempt(&other), "IDEMPOTENCY_MISMATCH");
+    ch_sql("UPDATE idempotency_keys SET expires_at = now()");
+    ck_result(ch_idem_begin(pool, db, &other, &answer), "");
+    ck_assert_int_eq(answer.status, 0);
+    ch_sql("UPDATE idempotency_keys SET expires_at = now()");
+    ck_assert_str_eq(attempt(&slow), "claimed");
+    ck_assert_int_eq(ch_busy(home), 0);
+}
+END_TEST
+
 CH_POSTGRES_MAIN("store/idem", CH_ONCE(the_first_and_the_second),
                  CH_ONCE(another_body), CH_ONCE(scopes),
                  CH_ONCE(while_the_first_is_running), CH_ONCE(given_up),
                  CH_ONCE(the_first_dies), CH_ONCE(after_a_day),
                  CH_ONCE(kept_by_somebody_else), CH_ONCE(no_database),
-                 CH_ONCE(long_ones), CH_ONCE(one_of_many))
+                 CH_ONCE(long_ones), CH_ONCE(one_of_many), CH_ONCE(apart))

@@ -33,7 +33,7 @@ ch_err_t *ch_idem_end(apr_pool_t *p, ch_db_t *db, const ch_idem_t *idem,
     return keeper.end_says ? ch_err_make(p, keeper.end_says, NULL) : NULL;
 }
 
-void ch_idem_abandon(ch_db_t *db)
+void ch_idem_abandon(ch_db_t *db, const ch_idem_t *idem)
 {
     keeper.abandons++;
 }
