@@ -86,6 +86,7 @@ chronicle_core_sources = \
 	mod_chronicle/base/mime.c \
 	mod_chronicle/base/page.c \
 	mod_chronicle/base/seal.c \
+	mod_chronicle/base/steady.c \
 	mod_chronicle/base/text.c \
 	mod_chronicle/base/trace.c \
 	mod_chronicle/base/unzip.c \
@@ -243,6 +244,7 @@ chronicle_headers = \
 	mod_chronicle/base/mime.h \
 	mod_chronicle/base/page.h \
 	mod_chronicle/base/seal.h \
+	mod_chronicle/base/steady.h \
 	mod_chronicle/base/text.h \
 	mod_chronicle/base/trace.h \
 	mod_chronicle/base/unzip.h \

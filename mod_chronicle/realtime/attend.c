@@ -171,7 +171,7 @@ void ch_attend_begin(void)
 {
     timer.due = on_time;
     ch_loop_timer_set(ch_core.loop, &timer,
-                      apr_time_now() + CH_PRESENCE_BEAT);
+                      ch_loop_now(ch_core.loop) + CH_PRESENCE_BEAT);
 }
 
 void ch_attend_end(void)

@@ -198,7 +198,9 @@ static void let_in(const task_t *t, ch_engine_t *engine)
         ch_tend_member(user, t->members, i);
     }
     ch_engine_due(engine, CH_DUE_CONNECT, 0);
-    ch_engine_due(engine, CH_DUE_TOKEN, apr_time_from_sec(t->expires));
+    ch_engine_due(
+        engine, CH_DUE_TOKEN,
+        ch_loop_when(ch_core.loop, apr_time_from_sec(t->expires)));
     say_ready(t, sock);
 }
 

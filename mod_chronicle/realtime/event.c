@@ -221,7 +221,8 @@ static ch_err_t *count(task_t *t, ch_req_t *rq)
     if (t->row && t->row->rate != CH_RATE_NONE) {
         return ch_user_limit_stage(rq);
     }
-    if (t->minute + apr_time_from_sec(60) <= rq->start) {
+    if (t->minute + apr_time_from_sec(60) <= rq->start
+        || t->minute > rq->start) { /* the clock was set back */
         t->minute = rq->start;
         t->counted = 0;
     }
@@ -411,7 +412,8 @@ static void done(ch_task_t *task)
         sock->expires = t->renewed;
         sock->told_expired = 0;
         ch_engine_due(sock->engine, CH_DUE_TOKEN,
-                      apr_time_from_sec(t->renewed));
+                      ch_loop_when(ch_core.loop,
+                                   apr_time_from_sec(t->renewed)));
     }
     begin(sock);
 }
@@ -452,7 +454,7 @@ static void begin(ch_sock_t *sock)
         waiting->len
     };
     t->client_ip = apr_pstrdup(t->task.pool, sock->engine->client_ip);
-    t->expired = sock->expires <= apr_time_sec(ch_loop_now(ch_core.loop));
+    t->expired = sock->expires <= apr_time_sec(apr_time_now());
     t->counted = sock->counted;
     t->minute = sock->minute;
     set_principal(t, sock);

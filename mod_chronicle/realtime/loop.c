@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/steady.h"
+
 #define BATCH 256      /* events of a turn */
 #define SLOTS 512      /* of the wheel of timers */
 #define LAST_ROUNDS 16 /* of what is put off at the very end */
@@ -18,9 +20,10 @@ typedef struct {
 struct ch_loop_t {
     int epoll;
     ch_watch_t wake; /* an eventfd: something was posted */
-    apr_time_t now;
-    /* Timers go by a clock that nobody sets, in steps of CH_LOOP_TICK. */
+    /* A clock that nobody sets, and what ch_loop_now is ahead of it. Timers go
+     * by it, in steps of CH_LOOP_TICK. */
     apr_time_t steady;
+    apr_time_t ahead;
     apr_int64_t tick; /* the last one that was looked at */
     ch_timer_t *slot[SLOTS];
     ch_timer_t *due;
@@ -129,20 +132,6 @@ void ch_loop_later(ch_loop_t *loop, ch_post_t *post)
 
 /* --- timers ----------------------------------------------------------- */
 
-static apr_time_t steady_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
-}
-
-static void take_time(ch_loop_t *loop)
-{
-    loop->now = apr_time_now();
-    loop->steady = steady_now();
-}
-
 /* The first tick at or after this time. */
 static apr_int64_t tick_of(apr_time_t steady)
 {
@@ -177,7 +166,7 @@ void ch_loop_timer_set(ch_loop_t *loop, ch_timer_t *timer, apr_time_t at)
     apr_int64_t tick;
 
     ch_loop_timer_clear(timer);
-    timer->at = loop->steady + (at - loop->now);
+    timer->at = at - loop->ahead;
     tick = tick_of(timer->at);
     if (tick <= loop->tick) {
         tick = loop->tick + 1;
@@ -230,7 +219,7 @@ static int patience(const ch_loop_t *loop)
     }
     for (i = 1; i <= SLOTS; i++) {
         if (loop->slot[(loop->tick + i) % SLOTS]) {
-            left = (loop->tick + i) * CH_LOOP_TICK - steady_now();
+            left = (loop->tick + i) * CH_LOOP_TICK - ch_steady_now();
             return left > 0 ? (int)((left + 999) / 1000) : 0;
         }
     }
@@ -239,7 +228,12 @@ static int patience(const ch_loop_t *loop)
 
 apr_time_t ch_loop_now(const ch_loop_t *loop)
 {
-    return loop->now;
+    return loop->steady + loop->ahead;
+}
+
+apr_time_t ch_loop_when(const ch_loop_t *loop, apr_time_t wall)
+{
+    return ch_loop_now(loop) + (wall - apr_time_now());
 }
 
 /* --- descriptors ------------------------------------------------------ */
@@ -324,7 +318,8 @@ ch_loop_t *ch_loop_make(apr_pool_t *pool)
     loop->buffer = apr_palloc(pool, CH_LOOP_BUFFER);
     posts_clear(&loop->posted);
     posts_clear(&loop->later);
-    take_time(loop);
+    loop->steady = ch_steady_now();
+    loop->ahead = apr_time_now() - loop->steady;
     loop->tick = loop->steady / CH_LOOP_TICK;
     return loop;
 }
@@ -337,7 +332,7 @@ void ch_loop_run(ch_loop_t *loop)
     while (!loop->over) {
         loop->count =
             epoll_wait(loop->epoll, loop->ready, BATCH, patience(loop));
-        take_time(loop);
+        loop->steady = ch_steady_now();
         tell(loop);
         run_timers(loop);
         run_later(loop);

@@ -59,8 +59,12 @@ void ch_loop_timer_clear(ch_timer_t *timer);
 #define CH_LOOP_BUFFER 65536
 char *ch_loop_buffer(ch_loop_t *loop);
 
-/* The time, taken once in each turn. */
+/* The loop's own time, taken once in each turn: it begins as the wall clock's
+ * and goes on by a clock that nobody sets. */
 apr_time_t ch_loop_now(const ch_loop_t *loop);
+
+/* When that is of which the wall clock says so, as things are now. */
+apr_time_t ch_loop_when(const ch_loop_t *loop, apr_time_t wall);
 
 /* Called at the end of each turn, once per call of this function: `post` is
  * run after all that was ready. Not from other threads. */

@@ -10,6 +10,7 @@
 
 #include "base/heap.h"
 #include "base/seal.h"
+#include "base/steady.h"
 #include "base/uuid.h"
 #include "realtime/call.h"
 #include "realtime/far.h"
@@ -443,14 +444,14 @@ static void drop_all(void *unused)
 
 void ch_realtime_end(apr_time_t spread)
 {
-    apr_time_t until = apr_time_now() + spread + CLOSE_WITHIN;
+    apr_time_t until = ch_steady_now() + spread + CLOSE_WITHIN;
     apr_status_t rv;
 
     if (!ch_core.loop) {
         return;
     }
     ch_hands_in_loop(begin_leaving, &spread);
-    while (apr_time_now() < until
+    while (ch_steady_now() < until
            && (!__atomic_load_n(&leaving.empty, __ATOMIC_SEQ_CST)
                || ch_conn_count())) {
         apr_sleep(STEP / 10);

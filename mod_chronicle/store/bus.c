@@ -7,6 +7,7 @@
 #include <apr_escape.h>
 #include <apr_strings.h>
 
+#include "base/steady.h"
 #include "base/uuid.h"
 #include "store/db_conn.h"
 #include "store/fresh.h"
@@ -23,10 +24,11 @@
 #define NAME_PREFIX "chronicle-bus:"
 #define MESSAGE_MAX 200
 
-/* Of one site, in shared memory; each member is an atomic of its own. */
+/* Of one site, in shared memory; each member is an atomic of its own, by the
+ * clock that nobody sets. */
 typedef struct {
     apr_time_t beat; /* when the bus was last seen at work; 0 = it is not */
-    apr_time_t peer; /* when another server was last heard */
+    apr_time_t peer; /* when another server was last heard; 0 = never */
 } line_t;
 
 typedef struct {
@@ -78,20 +80,26 @@ void ch_bus_doubt(void)
     int i;
 
     for (i = 0; i < CH_BUS_SITES; i++) {
-        put(&room->lines[i].peer, apr_time_now());
+        put(&room->lines[i].peer, ch_steady_now());
     }
+}
+
+/* Whether something was so recent; 0 = it never was. */
+static int is_within(apr_time_t when, apr_time_t time)
+{
+    return when && when + time > ch_steady_now();
 }
 
 int ch_bus_works(int site)
 {
     return room && site >= 0 && site < CH_BUS_SITES
-           && get(&room->lines[site].beat) + BEAT_WITHIN > apr_time_now();
+           && is_within(get(&room->lines[site].beat), BEAT_WITHIN);
 }
 
 int ch_bus_alone(int site)
 {
     return ch_bus_works(site)
-           && get(&room->lines[site].peer) + PEER_FOR <= apr_time_now();
+           && !is_within(get(&room->lines[site].peer), PEER_FOR);
 }
 
 /* --- messages --------------------------------------------------------- */
@@ -120,7 +128,7 @@ static int is_own(const char *hello)
 static void note_peer(int site)
 {
     if (room && site >= 0 && site < CH_BUS_SITES) {
-        put(&room->lines[site].peer, apr_time_now());
+        put(&room->lines[site].peer, ch_steady_now());
         ch_fresh_spoil_all();
     }
 }
@@ -207,7 +215,7 @@ static int await(const ch_bus_t *bus, apr_time_t until)
     struct pollfd wait = { .fd = PQsocket(bus->pg), .events = POLLIN };
 
     while (PQisBusy(bus->pg)) {
-        apr_time_t left = until - apr_time_now();
+        apr_time_t left = until - ch_steady_now();
 
         if (left <= 0
             || (poll(&wait, 1, (int)apr_time_as_msec(left) + 1) > 0
@@ -222,7 +230,7 @@ static int await(const ch_bus_t *bus, apr_time_t until)
  * is of no use any more. */
 static PGresult *ask(const ch_bus_t *bus, const char *text)
 {
-    apr_time_t until = apr_time_now() + ANSWER_WITHIN;
+    apr_time_t until = ch_steady_now() + ANSWER_WITHIN;
     PGresult *last = NULL;
     PGresult *res;
 
@@ -261,7 +269,7 @@ static int say_hello(ch_bus_t *bus)
 {
     char text[MESSAGE_MAX];
 
-    bus->hello = apr_time_now();
+    bus->hello = ch_steady_now();
     apr_snprintf(text, sizeof(text), "SELECT pg_notify('chronicle', 'h %s')",
                  server_id);
     return run(bus, text);
@@ -272,11 +280,11 @@ static int say_hello(ch_bus_t *bus)
 static void hear(ch_bus_t *bus, const char *hello, apr_time_t before)
 {
     if (is_own(hello)) {
-        bus->echo = apr_time_now();
+        bus->echo = ch_steady_now();
         return;
     }
     log_peer(bus);
-    if (before + PEER_FOR <= apr_time_now()) {
+    if (!is_within(before, PEER_FOR)) {
         bus->hello = 0; /* due */
     }
 }
@@ -373,7 +381,7 @@ static void connect_bus(ch_bus_t *bus)
     const char *const values[] = { "3", "30", bus->conf.conninfo, name,
                                    NULL };
 
-    bus->tried = apr_time_now();
+    bus->tried = ch_steady_now();
     bus->echo = 0;
     apr_snprintf(name, sizeof(name), "%s%s", NAME_PREFIX, server_id);
     bus->pg = PQconnectdbParams(keywords, values, 1);
@@ -395,17 +403,15 @@ static void connect_bus(ch_bus_t *bus)
  * the connection on lets LISTEN through and nothing else. */
 static void judge(ch_bus_t *bus)
 {
-    apr_time_t now = apr_time_now();
-
-    if (bus->echo && bus->echo + ECHO_WITHIN > now) {
-        put(&room->lines[bus->conf.site].beat, now);
+    if (is_within(bus->echo, ECHO_WITHIN)) {
+        put(&room->lines[bus->conf.site].beat, ch_steady_now());
         if (bus->said_lost) {
             bus->said_lost = 0;
             bus->conf.log(bus->conf.ctx, 'n', 1025,
                           "the database's announcements arrive again");
         }
     }
-    else if (bus->tried + ECHO_WITHIN < now) {
+    else if (!is_within(bus->tried, ECHO_WITHIN)) {
         lose(bus, "they do not come back");
     }
 }
@@ -415,7 +421,7 @@ void ch_bus_wait(ch_bus_t *bus, int ms)
     struct pollfd wait = { .events = POLLIN };
 
     if (!bus->pg) {
-        if (bus->tried + RETRY_EVERY > apr_time_now()) {
+        if (is_within(bus->tried, RETRY_EVERY)) {
             poll(NULL, 0, ms);
             return;
         }
@@ -432,7 +438,7 @@ void ch_bus_wait(ch_bus_t *bus, int ms)
         return;
     }
     take_all(bus);
-    if (bus->hello + HELLO_EVERY < apr_time_now() && !say_hello(bus)) {
+    if (!is_within(bus->hello, HELLO_EVERY) && !say_hello(bus)) {
         lose(bus, reason(bus));
         return;
     }

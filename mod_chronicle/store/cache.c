@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/steady.h"
 #include "base/words.h"
 
 #define WAYS 4
@@ -80,7 +81,7 @@ static slot_t *bucket_of(const unsigned char *key)
 
 static apr_uint32_t now_seconds(void)
 {
-    return (apr_uint32_t)apr_time_sec(apr_time_now());
+    return (apr_uint32_t)apr_time_sec(ch_steady_now());
 }
 
 static apr_uint64_t load(const apr_uint64_t *word)

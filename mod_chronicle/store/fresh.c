@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/steady.h"
+
 /* Of `state` the lower half counts the writers at work now, the upper half is
  * the second until which a write is in doubt. */
 typedef struct {
@@ -43,7 +45,7 @@ static slot_t *slot_of(const unsigned char user[16])
 
 static apr_uint64_t now_seconds(void)
 {
-    return (apr_uint64_t)apr_time_sec(apr_time_now());
+    return (apr_uint64_t)apr_time_sec(ch_steady_now());
 }
 
 static apr_uint64_t get(const apr_uint64_t *counter)

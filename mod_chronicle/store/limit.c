@@ -6,11 +6,13 @@
 
 #include <apr_siphash.h>
 
+#include "base/steady.h"
+
 #define BUCKETS 16384 /* power of two */
 #define WAYS 8
 
-/* state: end of the window (ticks of 1/16 second, the upper 36 bits: good
- * until 2106) and count (the lower 28) in one word, so that one
+/* state: end of the window (ticks of 1/16 second of the clock that nobody
+ * sets, the upper 36 bits) and count (the lower 28) in one word, so that one
  * compare-and-swap decides both. */
 #define TICKS 16
 #define COUNT_BITS 28
@@ -55,7 +57,7 @@ static apr_uint64_t ends(apr_uint64_t state)
 
 static apr_uint64_t clock_ticks(void)
 {
-    return (apr_uint64_t)apr_time_now() * TICKS / APR_USEC_PER_SEC;
+    return (apr_uint64_t)ch_steady_now() * TICKS / APR_USEC_PER_SEC;
 }
 
 /* The slot of a key; a new one takes the slot whose window ends first, which

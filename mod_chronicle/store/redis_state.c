@@ -3,8 +3,8 @@
 #include "store/redis_state.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "base/steady.h"
 #include "store/redis_url.h"
 
 /* Who tries has so long; then somebody else may: he may have died. */
@@ -80,10 +80,7 @@ void ch_redis_claim(const ch_redis_url_t *url)
 
 apr_time_t ch_redis_now(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+    return ch_steady_now();
 }
 
 apr_uint64_t ch_redis_turn(const ch_redis_state_t *state)

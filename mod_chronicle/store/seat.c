@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/steady.h"
 #include "base/words.h"
 
 #define BUCKETS 8192 /* power of two */
@@ -52,7 +53,7 @@ static slot_t *bucket_of(const unsigned char key[16])
 
 static apr_uint64_t now_seconds(void)
 {
-    return (apr_uint64_t)apr_time_sec(apr_time_now());
+    return (apr_uint64_t)apr_time_sec(ch_steady_now());
 }
 
 static apr_uint64_t seq_of(const slot_t *slot)

@@ -9,6 +9,7 @@
 
 #include <apr_strings.h>
 
+#include "base/steady.h"
 #include "store/cache.h"
 
 #define PAGE 4096
@@ -18,6 +19,11 @@
 static apr_time_t clock_now = APR_INT64_C(1769250600000000);
 
 apr_time_t apr_time_now(void)
+{
+    return clock_now;
+}
+
+apr_time_t ch_steady_now(void)
 {
     return clock_now;
 }

@@ -2,6 +2,7 @@
 #include "ch_check.h"
 
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <apr_thread_proc.h>
@@ -9,6 +10,17 @@
 #include "realtime/loop.h"
 
 #define MS(n) ((n) * (APR_USEC_PER_SEC / 1000))
+
+/* The wall clock, which a test may set. */
+static apr_time_t wall_is_ahead;
+
+apr_time_t apr_time_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 + wall_is_ahead;
+}
 
 static ch_loop_t *loop;
 
@@ -307,6 +319,39 @@ START_TEST(a_timer_sets_itself_for_the_next_tick)
 }
 END_TEST
 
+static void set_clock_back(ch_timer_t *timer)
+{
+    wall_is_ahead = -apr_time_from_sec(3600);
+}
+
+/* What is due by the loop's own time does not wait for an hour, nor come an
+ * hour early; only what the wall clock says is when it says so. */
+START_TEST(the_clock_is_set_back)
+{
+    ch_timer_t setter = { .due = set_clock_back };
+    alarm_t before = { .times = 0 };
+    alarm_t after = { .times = 0 };
+    apr_time_t start;
+
+    make();
+    start = ch_loop_now(loop);
+    ck_assert_int_le(start, apr_time_now());
+    ck_assert_int_ge(start, apr_time_now() - MS(1000));
+    ch_loop_timer_set(loop, &setter, start);
+    set(&before, MS(400));
+    run_for(MS(250));
+    ck_assert_int_lt(apr_time_now(), start);
+    ck_assert_int_ge(ch_loop_now(loop), start + MS(250));
+    set(&after, MS(150));
+    run_for(MS(500));
+    ck_assert_int_eq(before.times + after.times, 2);
+    start = ch_loop_when(loop, apr_time_now() + MS(60000));
+    ck_assert_int_ge(start, ch_loop_now(loop) + MS(59000));
+    ck_assert_int_le(start, ch_loop_now(loop) + MS(61000));
+    wall_is_ahead = 0;
+}
+END_TEST
+
 /* --- descriptors ------------------------------------------------------ */
 
 typedef struct {
@@ -418,6 +463,7 @@ CH_SUITE_MAIN("realtime/loop", CH_ONCE(posts_of_many_threads_in_order),
               CH_ONCE(timers_of_the_past_and_of_later_rounds),
               CH_ONCE(timers_set_anew_and_cleared),
               CH_ONCE(a_timer_that_is_due_can_be_cleared),
+              CH_ONCE(the_clock_is_set_back),
               CH_ONCE(a_timer_sets_itself_for_the_next_tick),
               CH_ONCE(tells_each_change_once),
               CH_ONCE(no_event_of_a_descriptor_that_is_gone),

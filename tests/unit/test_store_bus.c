@@ -307,6 +307,36 @@ START_TEST(a_newcomer_is_greeted)
 }
 END_TEST
 
+/* Whoever's clock is set, by hand or by the hypervisor, says hello as before,
+ * knows who is there, and finds the database when it was gone. */
+START_TEST(the_clock_is_set)
+{
+    const int hours = _i ? 24 : -24;
+    PGconn *listener;
+    int heard = 0;
+
+    prepare();
+    until(own->alone);
+    announce("h 22");
+    until(!own->alone);
+    listener = ch_pg_connect(database.name);
+    PQclear(PQexec(listener, "LISTEN chronicle"));
+    wall_is_ahead = hours * apr_time_from_sec(3600);
+    work_on(5);
+    ck_assert_int_eq(own->works, 1);
+    ck_assert_int_eq(own->alone, 0);
+    heard += hellos(listener);
+    pass(21);
+    until((heard += hellos(listener)) > 0);
+    ch_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+           " WHERE application_name LIKE 'chronicle-bus:%'");
+    until(own->lost == 1);
+    pass(2);
+    until(own->back == 1);
+    PQfinish(listener);
+}
+END_TEST
+
 /* A new generation without the memory of the old one is careful. */
 START_TEST(doubt)
 {
@@ -331,4 +361,6 @@ CH_POSTGRES_MAIN("store/bus", CH_ONCE(before_open),
                  CH_ONCE(by_triggers), CH_ONCE(alone), CH_ONCE(for_hours),
                  CH_ONCE(another_one_comes_and_goes),
                  CH_ONCE(another_one_was_there), CH_ONCE(a_successor),
-                 CH_ONCE(a_newcomer_is_greeted), CH_ONCE(doubt))
+                 CH_ONCE(a_newcomer_is_greeted),
+                 CH_EACH(the_clock_is_set, ((const int[]){ 0, 1 })),
+                 CH_ONCE(doubt))

@@ -22,6 +22,7 @@ static void falter(void)
 #define __atomic_fetch_add(at, n, order)                                      \
     (falter(), __atomic_fetch_add(at, n, order))
 #define __atomic_load_n(at, order) (falter(), __atomic_load_n(at, order))
+#include "base/steady.h"
 #include "store/fresh.c"
 #undef __atomic_fetch_add
 #undef __atomic_load_n
@@ -30,6 +31,11 @@ static void falter(void)
 static apr_time_t clock_now = APR_INT64_C(1769250600000000);
 
 apr_time_t apr_time_now(void)
+{
+    return clock_now;
+}
+
+apr_time_t ch_steady_now(void)
 {
     return clock_now;
 }

@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 
+#include "base/steady.h"
 #include "store/limit.h"
 
 static const unsigned char seed[16] = "a secret of 16 b";
@@ -35,8 +36,14 @@ static ch_limit_state_t count(const char *key, int limit, int seconds)
 
 /* The clock of this program: it stands still until it is put forward. */
 static apr_time_t clock_now = APR_INT64_C(1769250600000000);
+static apr_time_t wall_is_ahead;
 
 apr_time_t apr_time_now(void)
+{
+    return clock_now + wall_is_ahead;
+}
+
+apr_time_t ch_steady_now(void)
 {
     return clock_now;
 }
@@ -111,6 +118,24 @@ START_TEST(windows)
     ck_assert_int_eq(state.refused, 0);
     ck_assert_int_eq(state.remaining, 1);
     ck_assert_int_eq(state.reset, 2);
+}
+END_TEST
+
+/* Nobody is shut out for an hour, or let in, because a clock was set. */
+START_TEST(windows_when_the_clock_is_set)
+{
+    int i;
+
+    for (i = -1; i <= 1; i += 2) {
+        open_limits();
+        count("k", 1, 2);
+        wall_is_ahead = i * apr_time_from_sec(3600);
+        ck_assert_int_eq(count("k", 1, 2).refused, 1);
+        ck_assert_int_eq(count("k", 1, 2).reset, 2);
+        clock_now += 2 * APR_USEC_PER_SEC;
+        ck_assert_int_eq(count("k", 1, 2).refused, 0);
+        wall_is_ahead = 0;
+    }
 }
 END_TEST
 
@@ -381,6 +406,7 @@ END_TEST
 CH_SUITE_MAIN("store/limit", CH_ONCE(before_open), CH_ONCE(counts_down),
               CH_ONCE(looks),
               CH_ONCE(keys_are_bytes), CH_ONCE(windows),
+              CH_ONCE(windows_when_the_clock_is_set),
               CH_ONCE(windows_begin_anywhere), CH_ONCE(largest),
               CH_ONCE(far_over), CH_ONCE(limits_change), CH_ONCE(full_buckets),
               CH_ONCE(over_goes_first), CH_ONCE(exact_with_eight_threads),

@@ -5,6 +5,7 @@
 #include "ch_request.h"
 #include "ch_rows.h"
 
+#include "base/steady.h"
 #include "store/bus.h"
 #include "store/cache.h"
 #include "store/counter.h"
@@ -18,6 +19,11 @@
 static apr_time_t clock_now = APR_INT64_C(1769250600000000);
 
 apr_time_t apr_time_now(void)
+{
+    return clock_now;
+}
+
+apr_time_t ch_steady_now(void)
 {
     return clock_now;
 }
