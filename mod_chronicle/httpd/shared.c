@@ -14,8 +14,7 @@
 
 #include "base/seal.h"
 #include "httpd/server.h"
-#include "realtime/typing.h"
-#include "realtime/wire.h"
+#include "realtime/far.h"
 #include "realtime/typing.h"
 #include "realtime/wire.h"
 #include "store/apilog.h"
@@ -120,6 +119,7 @@ static const struct {
     { ch_fresh_size, open_fresh },
     { ch_kept_size, ch_kept_open },
     { ch_wire_size, ch_wire_open },
+    { ch_far_size, ch_far_open },
     { ch_typing_size, ch_typing_open },
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <apr_escape.h>
+#include <apr_siphash.h>
 #include <apr_strings.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
@@ -31,8 +32,11 @@
 #define PARCEL '@' /* the id of a parcel that holds it */
 
 /* Before the record stands a number of four bytes: of equal messages of one
- * transaction PostgreSQL sends only the first. */
+ * transaction PostgreSQL sends only the first, and what is said twice is told
+ * from what was sent twice. */
 #define SERIAL_LEN 4
+
+#define HEARD 16384 /* records that are remembered */
 
 typedef struct item_t item_t;
 
@@ -353,6 +357,7 @@ int ch_far_begin(apr_pool_t *pool,
     line_clear(&far.waiting);
     far.log = log;
     far.ctx = ctx;
+    ch_seal_random(&far.serial, sizeof(far.serial)); /* not another child's */
     if (apr_thread_mutex_create(&far.mutex, APR_THREAD_MUTEX_DEFAULT, pool)
             != APR_SUCCESS
         || apr_thread_cond_create(&far.more, pool) != APR_SUCCESS) {
@@ -383,9 +388,38 @@ void ch_far_end(void)
 
 /* --- taking ----------------------------------------------------------- */
 
+static apr_uint64_t *heard;
+
+void ch_far_open(void *memory)
+{
+    heard = memory;
+}
+
+size_t ch_far_size(void)
+{
+    return sizeof(*heard) * HEARD;
+}
+
+/* A Redis that stood still does later what a sender has long sent by NOTIFY
+ * in its place. */
+static int is_new(const char *from, ch_bytes_t record)
+{
+    apr_uint64_t mark;
+
+    if (!heard) {
+        return 1;
+    }
+    mark = apr_siphash24(record.data, record.len,
+                         (const unsigned char *)from)
+           | 1; /* 0 = nothing yet */
+    return __atomic_exchange_n(&heard[(mark >> 1) % HEARD], mark,
+                               __ATOMIC_SEQ_CST)
+           != mark;
+}
+
 /* Whether a message is for this server, and not by it; then *text is what
- * follows its head. */
-static int is_for_us(const char **text, size_t *len)
+ * follows its head, and *sender is the name of NAME_LEN in it. */
+static int is_for_us(const char **text, size_t *len, const char **sender)
 {
     const char *own = ch_far_own();
     const char *blank = memchr(*text, ' ', *len);
@@ -398,6 +432,7 @@ static int is_for_us(const char **text, size_t *len)
              || (to == NAME_LEN && memcmp(*text, own, NAME_LEN) == 0))) {
         return 0;
     }
+    *sender = from;
     *text = from + NAME_LEN + 1;
     *len -= to + 1 + NAME_LEN + 1;
     return 1;
@@ -450,8 +485,11 @@ static int unpack(apr_pool_t *pool, const ch_conf_t *conf, const char *text,
 int ch_far_take(apr_pool_t *pool, const ch_conf_t *conf, const char *text,
                 size_t len, ch_bytes_t *out)
 {
-    if (!is_for_us(&text, &len) || !unpack(pool, conf, text, len, out)
-        || out->len < SERIAL_LEN) {
+    const char *from;
+
+    if (!is_for_us(&text, &len, &from)
+        || !unpack(pool, conf, text, len, out) || out->len < SERIAL_LEN
+        || !is_new(from, *out)) {
         return 0;
     }
     out->data += SERIAL_LEN;

@@ -7,6 +7,11 @@
 
 #include "conf.h"
 
+/* Memory shared by all processes, zeroed when new: what was heard lately, by
+ * whichever of them listens. Without it what comes twice is heard twice. */
+void ch_far_open(void *memory);
+size_t ch_far_size(void);
+
 /* In the child: starts the thread, which ends (what is posted is sent) with
  * ch_far_end. log: as ch_bus_conf_t has it. */
 int ch_far_begin(apr_pool_t *pool,
@@ -25,8 +30,8 @@ void ch_far_post(const ch_conf_t *conf, const char *server, const void *data,
                  size_t len);
 
 /* A message of the bus (the text after "r ") or of Redis' channel: 1 and the
- * record in pool when it is for this server and not from it; 0 otherwise. A
- * long one is fetched from conf's database. */
+ * record in pool when it is for this server, not from it, and new here; 0
+ * otherwise. A long one is fetched from conf's database. */
 int ch_far_take(apr_pool_t *pool, const ch_conf_t *conf, const char *text,
                 size_t len, ch_bytes_t *out);
 

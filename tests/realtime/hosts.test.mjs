@@ -73,6 +73,35 @@ for (const withRedis of [false, true]) {
       await session.post('1');
     });
 
+    if (withRedis) {
+      it('what a Redis that stood still does afterwards is not done twice', async () => {
+        for (const host of hosts) host.expectLog(/CH103[01]: /);
+        const session = await Polling.open(placeOf(hosts[0]));
+        await session.send('40/echo,');
+        const got = [];
+        while (got.length < 2) got.push(...(await session.get()).packets);
+        session.place = placeOf(hosts[1]);
+        const said = async (n) => {
+          await session.send(`42/echo,["n",${n}]`);
+          assert.deepEqual((await session.get()).packets, [`42/echo,["n",${n}]`]);
+        };
+        await said(0);
+        redis.pause();
+        try {
+          await said(1); /* begun over Redis, and sent by NOTIFY when that did not answer */
+          await said(2);
+        } finally {
+          redis.resume();
+        }
+        const other = hosts[1].client({ token: users[0].token });
+        const write = async () => ok(await other.post('/notes', { title: 'x' }), 201); /* somebody asks for Redis */
+        const isBack = async () => (await write()) && / CH1031: /.test(hosts[1].log());
+        await until(isBack, 15000, 'Redis is back');
+        for (const n of [3, 4, 5]) await said(n);
+        await session.post('1');
+      });
+    }
+
     it('socket.io-client by polls alone, long ones too', async () => {
       const socket = await settled(front, { transports: ['polling'] });
       await echoes(socket, 200);

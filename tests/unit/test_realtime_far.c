@@ -5,6 +5,7 @@
 
 #include <apr_thread_proc.h>
 
+#include "base/seal.h"
 #include "conf.h"
 #include "realtime/far.h"
 
@@ -153,6 +154,47 @@ START_TEST(in_order)
     ck_assert_ptr_null(announced());
     post(NULL, "too late");
     ck_assert_ptr_null(announced());
+}
+END_TEST
+
+/* What a sender gave up on and sent by another way comes twice, perhaps to
+ * two processes: it is heard once. What is said twice is. */
+START_TEST(once)
+{
+    const size_t head = strlen("* " US " ");
+    const char *texts[3];
+    ch_bytes_t record;
+    char *plain;
+    size_t len;
+    int i;
+
+    prepare_far();
+    begin();
+    for (i = 0; i < 3; i++) {
+        post(NULL, i < 2 ? "typing" : "x");
+    }
+    ch_far_end();
+    become(2);
+    ch_far_open(apr_pcalloc(pool, ch_far_size()));
+    for (i = 0; i < 3; i++) {
+        texts[i] = announced();
+        ck_assert_str_eq(taken(texts[i]), i < 2 ? "typing" : "x");
+    }
+    for (i = 0; i < 3; i++) {
+        ck_assert_ptr_null(taken(texts[i]));
+    }
+    /* as Redis carries it */
+    record.data = (const char *)ch_seal_b64url_decode(
+        pool, texts[1] + head + 1, strlen(texts[1]) - head - 1, &record.len);
+    ck_assert_ptr_nonnull(record.data);
+    len = head + 1 + record.len;
+    plain = apr_palloc(pool, len);
+    memcpy(plain, texts[1], head);
+    plain[head] = '=';
+    memcpy(plain + head + 1, record.data, record.len);
+    ck_assert_int_eq(ch_far_take(pool, &conf, plain, len, &record), 0);
+    ch_far_open(apr_pcalloc(pool, ch_far_size())); /* another server */
+    ck_assert_int_eq(ch_far_take(pool, &conf, plain, len, &record), 1);
 }
 END_TEST
 
@@ -509,7 +551,7 @@ int main(void)
     const ch_test_t tests[] = {
         CH_ONCE(before_begin),
         CH_ONCE(to_one_and_to_all),
-        CH_ONCE(in_order),
+        CH_ONCE(in_order), CH_ONCE(once),
         CH_EACH(any_length, lengths),
         CH_ONCE(parcels_go),
         CH_ONCE(alone),
