@@ -20,6 +20,7 @@
 #include "api/api.h"
 #include "base/heap.h"
 #include "base/seal.h"
+#include "base/steady.h"
 #include "httpd/server.h"
 #include "jobs/job.h"
 #include "realtime/far.h"
@@ -41,6 +42,8 @@ struct role_t {
     void (*play)(role_t *role); /* until is_stopping() */
     apr_pool_t *pool;           /* of the thread, made in each child */
     apr_thread_t *thread;
+    int lost; /* atomic: somebody else plays it by now */
+    int done; /* atomic: the thread is about to end */
 };
 
 /* --- who plays what --------------------------------------------------- */
@@ -48,7 +51,7 @@ struct role_t {
 typedef struct {
     apr_uint32_t pid; /* 0 = nobody */
     apr_uint32_t pad;
-    apr_time_t beat;
+    apr_time_t beat; /* by the clock that nobody sets */
 } lease_t;
 
 static lease_t *leases;
@@ -67,18 +70,21 @@ size_t ch_background_size(void)
     return sizeof(lease_t) * ROLES_MAX;
 }
 
-static int is_stopping(void *ctx)
+/* This child does, or (role) need not play it any more. */
+static int is_stopping(void *role)
 {
     int state = AP_MPMQ_RUNNING;
 
     return __atomic_load_n(&child_ends, __ATOMIC_SEQ_CST)
+           || (role
+               && __atomic_load_n(&((role_t *)role)->lost, __ATOMIC_SEQ_CST))
            || ap_mpm_query(AP_MPMQ_MPM_STATE, &state) != APR_SUCCESS
            || state == AP_MPMQ_STOPPING;
 }
 
 static void beat(lease_t *lease)
 {
-    __atomic_store_n(&lease->beat, apr_time_now(), __ATOMIC_RELAXED);
+    __atomic_store_n(&lease->beat, ch_steady_now(), __ATOMIC_RELAXED);
 }
 
 /* Takes a lease that nobody holds, or whose holder died. */
@@ -88,7 +94,7 @@ static int take(lease_t *lease)
     apr_time_t last = __atomic_load_n(&lease->beat, __ATOMIC_RELAXED);
     int lives = holder && (kill((pid_t)holder, 0) == 0 || errno != ESRCH);
 
-    if (lives && last + STALE > apr_time_now()) {
+    if (lives && last + STALE > ch_steady_now()) {
         return 0;
     }
     return __atomic_compare_exchange_n(&lease->pid, &holder,
@@ -111,7 +117,28 @@ static void *APR_THREAD_FUNC run_role(apr_thread_t *thread, void *data)
 
     role->play(role);
     let_go(&leases[role - roles]);
+    __atomic_store_n(&role->done, 1, __ATOMIC_SEQ_CST);
     return NULL;
+}
+
+/* A child that stood still for long is thought dead, and another one plays
+ * its roles: they are not to be played by both. */
+static void keep_on(role_t *role, lease_t *lease)
+{
+    apr_status_t rv;
+
+    if (__atomic_load_n(&role->done, __ATOMIC_SEQ_CST)) {
+        apr_thread_join(&rv, role->thread);
+        role->thread = NULL;
+        role->lost = role->done = 0;
+    }
+    else if (__atomic_load_n(&lease->pid, __ATOMIC_SEQ_CST)
+             == (apr_uint32_t)getpid()) {
+        beat(lease);
+    }
+    else {
+        __atomic_store_n(&role->lost, 1, __ATOMIC_SEQ_CST);
+    }
 }
 
 static void look_after(role_t *role)
@@ -119,7 +146,7 @@ static void look_after(role_t *role)
     lease_t *lease = &leases[role - roles];
 
     if (role->thread) {
-        beat(lease);
+        keep_on(role, lease);
         return;
     }
     if (!role->pool || !take(lease)) {
@@ -185,7 +212,7 @@ static void run_jobs(role_t *role)
         ch_runner_make(role->pool, conf, runner_name(role), &io);
     apr_time_t next = 0;
 
-    while (!is_stopping(NULL)) {
+    while (!is_stopping(role)) {
         if (apr_time_now() >= next) {
             ch_runner_work(runner, role->pool);
             next = apr_time_now() + JOBS_EVERY;
@@ -200,7 +227,7 @@ static void write_logs(role_t *role)
 {
     apr_time_t next = 0;
 
-    while (!is_stopping(NULL)) {
+    while (!is_stopping(role)) {
         if (apr_time_now() >= next) {
             ch_logs_write(role->server, role->pool);
             next = apr_time_now() + LOGS_EVERY;
@@ -245,7 +272,7 @@ static void listen_to_database(role_t *role)
     const ch_bus_conf_t conf = bus_conf(role);
     ch_bus_t *bus = ch_bus_make(role->pool, &conf);
 
-    while (!is_stopping(NULL)) {
+    while (!is_stopping(role)) {
         ch_bus_wait(bus, WAIT_MS);
     }
     ch_bus_close(bus);
@@ -258,7 +285,7 @@ static void listen_to_redis(role_t *role)
     apr_pool_t *pool;
 
     apr_pool_create(&pool, role->pool);
-    while (!is_stopping(NULL)) {
+    while (!is_stopping(role)) {
         if (!sub) {
             apr_pool_clear(pool);
         }

@@ -94,6 +94,30 @@ serverSuite('Children that are killed', { children: 3, threads: 8, limits: { api
   });
 });
 
+serverSuite('A child that stands still', { children: 2 }, (s) => {
+  /* how many of its processes listen to the database */
+  const listeners = async () => {
+    const [{ count }] = await s.sql(
+      `SELECT count(*)::int FROM pg_stat_activity
+        WHERE application_name LIKE 'chronicle-bus:%' AND datname = current_database()`,
+    );
+    return count;
+  };
+
+  it('is replaced in what it does beside requests, and does not go on with that', async () => {
+    await until(async () => (await listeners()) === 1, 5000, 'one listens');
+    let replaced = false;
+    for (const child of s.processes()) {
+      process.kill(child, 'SIGSTOP');
+      replaced = await until(async () => (await listeners()) === 2, 7000, 'another listens').catch(() => false);
+      process.kill(child, 'SIGCONT');
+      if (replaced) break; /* else the other one listened all the time */
+    }
+    assert.ok(replaced, 'one of the two was thought dead');
+    await until(async () => (await listeners()) === 1, 5000, 'one listens');
+  });
+});
+
 describe('A backend that is killed', () => {
   const cluster = new PrivateCluster();
   const s = new Server({ database: 'app' });
