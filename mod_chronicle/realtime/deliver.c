@@ -188,6 +188,7 @@ static void joined(ch_room_t *room, const ch_record_t *record)
 
     to_room(room, record);
     if (user) {
+        user->moved = ch_loop_now(ch_core.loop);
         memcpy(as.room, room->key, 16);
         ch_hub_member(user, &as);
     }
@@ -199,6 +200,7 @@ static void left(ch_room_t *room, const ch_record_t *record)
 
     to_room(room, record);
     if (user) {
+        user->moved = ch_loop_now(ch_core.loop);
         ch_hub_no_member(user, room, record->number);
     }
 }
@@ -394,6 +396,7 @@ static ch_room_t *room_of(const ch_record_t *record)
     }
     user = ch_hub_user(record->site, record->user);
     if (user) {
+        user->moved = ch_loop_now(ch_core.loop);
         memcpy(as.room, record->room, 16);
         ch_hub_member(user, &as);
     }

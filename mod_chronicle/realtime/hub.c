@@ -242,6 +242,7 @@ ch_user_t *ch_hub_enter(ch_sock_t *sock, const unsigned char id[16])
         make_key(user->key, conf->site, id);
         user->conf = conf;
         user->timer.due = on_offline;
+        user->moved = ch_loop_now(ch_core.loop);
         apr_hash_set(users, user->key, CH_KEY_LEN, user);
     }
     ch_loop_timer_clear(&user->timer);

@@ -21,6 +21,7 @@ struct ch_user_t {
     ch_sock_t *socks;
     ch_member_t *members; /* of which rooms */
     ch_timer_t timer;     /* he is offline then */
+    apr_time_t moved;     /* when he came, joined or left something last */
     unsigned syncing : 1; /* "sync:changed" is being made */
     unsigned again : 1;   /* and once more after that */
 };

@@ -35,6 +35,7 @@ void ch_tend_member(ch_user_t *user, const ch_rows_t *rows, int row)
 
 typedef struct {
     ch_task_t task;
+    apr_time_t begun;
     apr_array_header_t *socks;    /* of apr_uint64_t */
     apr_array_header_t *sessions; /* theirs */
     apr_array_header_t *users;
@@ -55,6 +56,14 @@ static unsigned char *id_of(apr_pool_t *pool, const ch_rows_t *rows, int row,
     }
     return key;
 }
+
+typedef struct {
+    const ch_conf_t *conf;
+    sessions_task_t *task;
+} batch_t;
+
+static void add_user(ch_user_t *user, void *ctx);
+static void send_batch(batch_t *batch);
 
 /* So that the loop finds them fast. */
 static void index_rows(sessions_task_t *t)
@@ -136,9 +145,25 @@ static void judge_members(const sessions_task_t *t, ch_user_t *user)
     }
 }
 
+static ch_user_t *user_of(const sessions_task_t *t, const char *text)
+{
+    unsigned char id[16];
+
+    ch_uuid_bytes(text, id);
+    return ch_hub_user(t->task.conf->site, id);
+}
+
+/* What was looked up may be older than what he did meanwhile. */
+static int is_late(const sessions_task_t *t, const ch_user_t *user)
+{
+    return user->moved >= t->begun;
+}
+
 static void sessions_looked(ch_task_t *task)
 {
     sessions_task_t *t = (sessions_task_t *)(void *)task;
+    batch_t again = { .conf = task->conf };
+    ch_user_t *user;
     int i;
 
     if (t->err || !t->pairs) {
@@ -146,34 +171,25 @@ static void sessions_looked(ch_task_t *task)
         return;
     }
     for (i = 0; i < t->users->nelts; i++) {
-        unsigned char id[16];
-        ch_user_t *user;
-
-        ch_uuid_bytes(APR_ARRAY_IDX(t->users, i, const char *), id);
-        user = ch_hub_user(task->conf->site, id);
-        if (user) {
+        user = user_of(t, APR_ARRAY_IDX(t->users, i, const char *));
+        if (user && is_late(t, user)) {
+            add_user(user, &again);
+        }
+        else if (user) {
             judge_members(t, user);
         }
     }
     for (i = 0; i < ch_rows_count(t->members); i++) {
-        unsigned char id[16];
-        ch_user_t *user;
-
-        ch_uuid_bytes(ch_rows_text(t->members, i, "user_id"), id);
-        user = ch_hub_user(task->conf->site, id);
-        if (user) {
+        user = user_of(t, ch_rows_text(t->members, i, "user_id"));
+        if (user && !is_late(t, user)) {
             ch_tend_member(user, t->members, i);
         }
     }
+    send_batch(&again);
     for (i = 0; i < t->socks->nelts; i++) {
         judge_sock(t, APR_ARRAY_IDX(t->socks, i, apr_uint64_t));
     }
 }
-
-typedef struct {
-    const ch_conf_t *conf;
-    sessions_task_t *task;
-} batch_t;
 
 static void send_batch(batch_t *batch)
 {
@@ -194,6 +210,7 @@ static void add_user(ch_user_t *user, void *ctx)
     }
     if (!t) {
         t = ch_hands_task(sizeof(*t), batch->conf);
+        t->begun = ch_loop_now(ch_core.loop);
         t->task.work = look_sessions;
         t->task.done = sessions_looked;
         t->socks = apr_array_make(t->task.pool, 8, sizeof(apr_uint64_t));

@@ -48,6 +48,7 @@ chronicle_unit_tests = \
 	tests/unit/test_realtime_polls \
 	tests/unit/test_realtime_presence \
 	tests/unit/test_realtime_record \
+	tests/unit/test_realtime_tend \
 	tests/unit/test_realtime_typing \
 	tests/unit/test_realtime_wire \
 	tests/unit/test_store_apilog \
