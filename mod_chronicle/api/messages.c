@@ -238,9 +238,10 @@ static void tell_new(ch_req_t *rq, const ch_rows_t *rows)
 }
 
 /* A statement can't see what was committed while it waited for the lock, so a
- * clientId that was used meanwhile, or a sender who was removed, makes it fail:
- * then it sees it the next time. Inside a transaction (of an Idempotency-Key)
- * nothing can be done after a failure, so there the lock comes first. */
+ * clientId that was used meanwhile, or a sender who was removed, makes it
+ * fail: then it sees it the next time. Inside a transaction (of an
+ * Idempotency-Key) nothing can be done after a failure, so there the lock
+ * comes first. */
 static ch_err_t *send_once(ch_req_t *rq, const sql_message_send_t *row,
                       ch_rows_t **rows)
 {

@@ -293,8 +293,7 @@ START_TEST(a_slow_reader_gets_everything)
 }
 END_TEST
 
-/* Few bytes cost memory, too. */
-static const size_t pieces[] = { CH_CONN_BACKLOG_MAX / 4, 1 };
+static const size_t loads[] = { CH_CONN_BACKLOG_MAX / 4, 1 }; /* bytes */
 
 START_TEST(a_reader_that_is_too_slow_is_lost)
 {
@@ -307,7 +306,7 @@ START_TEST(a_reader_that_is_too_slow_is_lost)
             run_for(MS(1));
             ck_assert_int_eq(lost, 0);
         }
-        send_text(big, pieces[_i]);
+        send_text(big, loads[_i]);
     }
     ck_assert_int_eq(lost, 0); /* the owner is told at the end of the turn */
     run_for(MS(1));
@@ -589,7 +588,7 @@ CH_SUITE_MAIN("realtime/conn", CH_ONCE(reads_what_comes),
               CH_ONCE(a_flood_lets_others_through),
               CH_ONCE(many_chunks_are_one_write),
               CH_ONCE(a_slow_reader_gets_everything),
-              CH_EACH(a_reader_that_is_too_slow_is_lost, pieces),
+              CH_EACH(a_reader_that_is_too_slow_is_lost, loads),
               CH_ONCE(a_burst_that_the_reader_takes_is_sent),
               CH_ONCE(writing_to_nobody_is_a_loss),
               CH_ONCE(closing_sends_what_waits),
