@@ -11,7 +11,7 @@
 
 #define CH_VERSION "2.0.0"
 #define CH_API_VERSION "v1"
-#define CH_SCHEMA_VERSION 10 /* newest sql/schema/NNNN that this build needs */
+#define CH_SCHEMA_VERSION 11 /* newest sql/schema/NNNN that this build needs */
 
 #define CH_BODY_MAX 10485760  /* bytes of a JSON body (API.md 1.4) */
 #define CH_JSON_DEPTH_MAX 32  /* the top object is level 1 */

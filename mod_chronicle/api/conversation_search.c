@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "api/conversations.h"
 #include "api/search.h"
+#include "base/text.h"
 #include "web/reply.h"
 
 /* --- inputs and outputs ----------------------------------------------- */
@@ -49,25 +50,55 @@ static const ch_fields_t found_out = {
 
 /* --- handler ---------------------------------------------------------- */
 
-static ch_err_t *search_conversations(ch_req_t *rq)
+/* The page and the filters as both statements take them. */
+#define PAGE_AND_FILTERS(rq, query)                                           \
+    .user_id = ch_conversation_viewer(rq),                                    \
+    .category = ch_conversation_name(                                         \
+        ch_conversation_categories,                                           \
+        CH_QUERY_OPT(rq, search_query_t, category)),                          \
+    .tags = ch_conversation_tags((rq)->pool, (query)->tags),                  \
+    .provider = ch_conversation_name(                                         \
+        ch_conversation_providers,                                            \
+        CH_QUERY_OPT(rq, search_query_t, provider)),                          \
+    .fetch = ch_page_fetch(&(query)->page),                                   \
+    .skip = ch_page_offset(&(query)->page)
+
+static ch_err_t *fetch_words(ch_req_t *rq, ch_rows_t **rows)
 {
     const search_query_t *query = rq->query;
     const sql_conversation_search_t in = {
-        .user_id = ch_conversation_viewer(rq),
+        PAGE_AND_FILTERS(rq, query),
         .q = ch_search_calmed(rq->pool, query->q),
-        .category = ch_conversation_name(
-            ch_conversation_categories,
-            CH_QUERY_OPT(rq, search_query_t, category)),
-        .tags = ch_conversation_tags(rq->pool, query->tags),
-        .provider = ch_conversation_name(
-            ch_conversation_providers,
-            CH_QUERY_OPT(rq, search_query_t, provider)),
-        .fetch = ch_page_fetch(&query->page),
-        .skip = ch_page_offset(&query->page),
     };
+
+    return sql_conversation_search(rq->db, &in, rows);
+}
+
+static ch_err_t *fetch_unspaced(ch_req_t *rq, ch_rows_t **rows)
+{
+    const search_query_t *query = rq->query;
+    ch_search_parts_t parts;
+    sql_conversation_search_unspaced_t in = {
+        PAGE_AND_FILTERS(rq, query),
+        .match = ch_text_has_case(query->q, strlen(query->q)),
+    };
+
+    ch_search_split(rq->pool, query->q, &parts);
+    in.q = parts.marks;
+    in.words = parts.words;
+    in.without = parts.without;
+    in.any_will_do = parts.any;
+    return sql_conversation_search_unspaced(rq->db, &in, rows);
+}
+
+static ch_err_t *search_conversations(ch_req_t *rq)
+{
+    const search_query_t *query = rq->query;
     ch_list_t list = { .no_cursor = 1 };
     ch_rows_t *rows;
-    ch_err_t *err = sql_conversation_search(rq->db, &in, &rows);
+    ch_err_t *err = ch_text_has_unspaced(query->q, strlen(query->q))
+                        ? fetch_unspaced(rq, &rows)
+                        : fetch_words(rq, &rows);
 
     if (err) {
         return err;

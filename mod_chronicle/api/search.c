@@ -120,15 +120,6 @@ static const ch_fields_t suggestions_out = {
 
 /* --- words of scripts without blanks ---------------------------------- */
 
-/* What was typed, in parts that are looked for as they are. */
-typedef struct {
-    apr_pool_t *pool;
-    apr_array_header_t *words;   /* patterns of LIKE */
-    apr_array_header_t *without; /* the same, of -words */
-    const char *marks;           /* all words as a regular expression */
-    int any;                     /* there was an "or" */
-} parts_t;
-
 /* Text that a regular expression takes for itself. */
 static const char *escaped(apr_pool_t *pool, const char *text)
 {
@@ -157,7 +148,8 @@ static int is_ascii_punct(char c)
 
 /* Takes one part of len bytes, from which quotes are gone already. Signs
  * around it mean nothing, but for a minus before it. */
-static void take_part(parts_t *parts, const char *text, size_t len, int bare)
+static void take_part(ch_search_parts_t *parts, const char *text, size_t len,
+                      int bare)
 {
     int minus = bare && len > 1 && *text == '-';
     const char *word;
@@ -177,8 +169,7 @@ static void take_part(parts_t *parts, const char *text, size_t len, int bare)
         return;
     }
     word = apr_pstrmemdup(parts->pool, text, len);
-    APR_ARRAY_PUSH(minus ? parts->without : parts->words, const char *) =
-        ch_text_like(parts->pool, word);
+    APR_ARRAY_PUSH(minus ? parts->without : parts->words, const char *) = word;
     if (!minus) {
         word = escaped(parts->pool, word);
         parts->marks = parts->marks ? apr_pstrcat(parts->pool, parts->marks,
@@ -187,16 +178,21 @@ static void take_part(parts_t *parts, const char *text, size_t len, int bare)
     }
 }
 
-/* Parts end at white space, but for what is in quotes. */
-static void split(parts_t *parts, const char *text)
+void ch_search_split(apr_pool_t *pool, const char *text,
+                     ch_search_parts_t *out)
 {
     size_t len = strlen(text);
-    char *part = apr_palloc(parts->pool, len + 1);
+    char *part = apr_palloc(pool, len + 1);
     size_t used = 0;
     size_t at = 0;
     int quoted = 0;
     int bare = 1;
 
+    *out = (ch_search_parts_t){
+        .pool = pool,
+        .words = apr_array_make(pool, 8, sizeof(char *)),
+        .without = apr_array_make(pool, 2, sizeof(char *)),
+    };
     while (at < len) {
         size_t space = ch_text_space_at(text + at, len - at);
 
@@ -206,7 +202,7 @@ static void split(parts_t *parts, const char *text)
             at++;
         }
         else if (space && !quoted) {
-            take_part(parts, part, used, bare);
+            take_part(out, part, used, bare);
             used = 0;
             bare = 1;
             at += space;
@@ -215,7 +211,22 @@ static void split(parts_t *parts, const char *text)
             part[used++] = text[at++];
         }
     }
-    take_part(parts, part, used, bare || *part == '-');
+    take_part(out, part, used, bare || *part == '-');
+    out->marks = out->marks ? out->marks : NO_WORD;
+}
+
+static const apr_array_header_t *
+patterns(apr_pool_t *pool, const apr_array_header_t *words)
+{
+    apr_array_header_t *out =
+        apr_array_make(pool, words->nelts, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < words->nelts; i++) {
+        APR_ARRAY_PUSH(out, const char *) =
+            ch_text_like(pool, APR_ARRAY_IDX(words, i, const char *));
+    }
+    return out;
 }
 
 /* The page and the filters as both statements take them. */
@@ -233,18 +244,16 @@ static void split(parts_t *parts, const char *text)
 static ch_err_t *fetch_unspaced(ch_req_t *rq, ch_rows_t **rows)
 {
     const search_query_t *query = rq->query;
-    parts_t parts = { .pool = rq->pool,
-                      .words = apr_array_make(rq->pool, 8, sizeof(char *)),
-                      .without = apr_array_make(rq->pool, 2, sizeof(char *)) };
+    ch_search_parts_t parts;
     sql_search_page_unspaced_t in = {
         .user_id = rq->who->user_id,
         PAGE_AND_FILTERS(rq, query),
     };
 
-    split(&parts, query->q);
-    in.q = parts.marks ? parts.marks : NO_WORD;
-    in.words = parts.words;
-    in.without = parts.without;
+    ch_search_split(rq->pool, query->q, &parts);
+    in.q = parts.marks;
+    in.words = patterns(rq->pool, parts.words);
+    in.without = patterns(rq->pool, parts.without);
     in.match = ch_text_has_case(query->q, strlen(query->q));
     in.which = parts.any;
     return sql_search_page_unspaced(rq->db, &in, rows);

@@ -342,38 +342,70 @@ WHERE visibility = 'public' GROUP BY category;
 (CASE WHEN $1 IS NULL THEN ''' public'''
       ELSE ''' public'' | '' ' || right($1::text, 12) || '''' END)::tsquery
 
--- name: conversation_search :many (user_id uuid?, q text, category text?,
---   tags text[]?, provider text?, fetch int, skip int)
--- plan: custom
--- Best first. Hits are marked in the title, and in the first messages that have
--- any of the words, of the page's conversations alone. How a word begins is
--- looked for first, which takes a tenth of the time of parsing a text: a lexeme
--- is the beginning of its words but for its last letter (happi), or of a short
--- one two (dying: die).
-WITH found AS MATERIALIZED (
-    SELECT c.id, c.created_at, ts_rank(c.search, {{search_words}}) AS rank
-    FROM conversations c
-    WHERE numnode({{search_words}}) > 0
-      AND c.search @@ ({{search_words}} && {{conversation_scope}})
-      AND (c.visibility = 'public' OR c.user_id IS NOT DISTINCT FROM $1)
-      AND ($3 IS NULL OR c.category = $3)
-      AND ($4 IS NULL OR c.tags @> $4)
-      AND ($5 IS NULL OR c.provider = $5)),
+-- What the page's conversations are read for marks, in bytes; the rest of what
+-- they say is found but not shown.
+-- fragment: conversation_marks_bytes
+(SELECT 40000000 / greatest(1, count(*)) FROM page)
+
+-- fragment: conversation_match
+SELECT c.id, c.created_at, ts_rank(c.search, {{ranked}}) AS rank
+FROM conversations c
+WHERE numnode({{wanted}}) > 0
+  AND c.search @@ ({{wanted}} && {{conversation_scope}})
+  AND (c.visibility = 'public' OR c.user_id IS NOT DISTINCT FROM $1)
+  AND ($3 IS NULL OR c.category = $3)
+  AND ($4 IS NULL OR c.tags @> $4)
+  AND ($5 IS NULL OR c.provider = $5)
+
+-- fragment: conversation_hits
 page AS (
     SELECT * FROM found ORDER BY rank DESC, created_at DESC, id DESC
     LIMIT $6 OFFSET $7)
 SELECT t.total, p.*
 FROM (SELECT count(*) AS total FROM found) t
+
+-- Messages of a conversation, with how many bytes come before each.
+-- fragment: conversation_said
+(SELECT z.position, z.content,
+        sum(octet_length(z.content)) OVER (
+            ORDER BY z.position ROWS UNBOUNDED PRECEDING)
+        - octet_length(z.content) AS before
+ FROM conversation_messages z WHERE z.conversation_id = c.id)
+
+-- Text in which hits will be marked by control characters, from a little before
+-- the place of the first one.
+-- fragment: conversation_line
+translate(substr(y.content, greatest(1, f.place - 1000), 20000),
+          E'<>\x02\x03\x04\x05\x06', E'\x04\x05')
+
+-- fragment: conversation_title
+translate(c.title, E'<>\x02\x03\x04\x05\x06', E'\x04\x05')
+
+-- name: conversation_search :many (user_id uuid?, q text, category text?,
+--   tags text[]?, provider text?, fetch int, skip int)
+-- variants: wanted = typed:websearch_to_tsquery('english',$2) ; ranked = typed:websearch_to_tsquery('english',$2)
+-- plan: custom
+-- Best first. Hits are marked in the title, and in the first messages that have
+-- any of the words, of the page's conversations alone. How a word begins is
+-- looked for first, which takes a tenth of the time of parsing a text: a lexeme
+-- is the beginning of its words but for its last letter (happi), or of a short
+-- one two (dying: die). What stands in a script without blanks is set apart by
+-- \x01 while hits are marked, or words beside it would not be seen.
+WITH found AS MATERIALIZED (
+    {{conversation_match}}),
+{{conversation_hits}}
 LEFT JOIN (
     SELECT {{conversation_columns}}, k.rank,
-           ts_headline('english', translate(c.title,
-                           E'<>\x02\x03\x04\x05\x06', E'\x04\x05'), h.q,
-                       E'HighlightAll=true, StartSel="\x02", StopSel="\x03"')
+           translate(ts_headline('english', chronicle_parted(
+                         {{conversation_title}}, E'\x01'), h.q,
+                         'HighlightAll=true,'
+                         || E'StartSel="\x02", StopSel="\x03"'), E'\x01', '')
                AS title_marked,
-           ts_headline('english', s.said, h.q,
-                       'MaxFragments=3, MaxWords=24, MinWords=8, ShortWord=0,'
-                       || E'StartSel="\x02", StopSel="\x03",'
-                       || E'FragmentDelimiter="\x06"') AS content_marked
+           translate(ts_headline('english', s.said, h.q,
+                         'MaxFragments=3, MaxWords=24, MinWords=8,'
+                         || E'ShortWord=0, StartSel="\x02", StopSel="\x03",'
+                         || E'FragmentDelimiter="\x06"'), E'\x01', '')
+               AS content_marked
     FROM {{search_hits}}
     CROSS JOIN LATERAL (
         SELECT ARRAY(SELECT w[1] FROM regexp_matches(h.q::text, '''([^'']+)''',
@@ -383,12 +415,9 @@ LEFT JOIN (
     LEFT JOIN LATERAL (
         SELECT string_agg(x.line, E'\n' ORDER BY x.position) AS said
         FROM (SELECT m.position, m.line
-              FROM (SELECT y.position,
-                           translate(substr(y.content,
-                                            greatest(1, f.place - 1000), 20000),
-                               E'<>\x02\x03\x04\x05\x06',
-                               E'\x04\x05') AS line
-                    FROM conversation_messages y, LATERAL (
+              FROM (SELECT y.position, chronicle_parted({{conversation_line}},
+                                                        E'\x01') AS line
+                    FROM {{conversation_said}} y, LATERAL (
                         SELECT min(coalesce(
                             nullif(strpos(l.text, w), 0),
                             nullif(strpos(l.text, left(w, greatest(1,
@@ -396,8 +425,67 @@ LEFT JOIN (
                                             ELSE 1 END))), 0))) AS place
                         FROM (SELECT lower(y.content) AS text OFFSET 0) l,
                              unnest(g.words) w) f
-                    WHERE y.conversation_id = c.id AND f.place > 0
+                    WHERE y.before < {{conversation_marks_bytes}}
+                      AND f.place > 0
                     ORDER BY y.position LIMIT 500) m
               WHERE to_tsvector('english', m.line) @@ h.q
               LIMIT 3) x) s ON true) p ON true
+ORDER BY p.rank DESC, p.created_at DESC, p.id DESC;
+
+-- name: conversation_search_unspaced :many (user_id uuid?, q text,
+--   category text?, tags text[]?, provider text?, fetch int, skip int,
+--   words text[], without text[], any_will_do bool)
+-- variants: wanted = parts:chronicle_parts_query($8,$9,$10) ; ranked = parts:chronicle_parts_rank($8) ; match = exact:y.content|g folded:lower(y.content)|gi
+-- plan: custom
+-- The same of what has letters of a script without blanks: its parts are found
+-- by their windows (schema 0011), and marked as they are. Those of several
+-- windows are looked for in the texts, too, as long as that is not much work.
+-- q: all words as a regular expression.
+WITH candidate AS MATERIALIZED (
+    {{conversation_match}}),
+long AS MATERIALIZED (
+    SELECT lower(w) AS word FROM unnest($8) w
+    WHERE NOT $10 AND chronicle_is_unspaced(w)
+      AND numnode(chronicle_parts_query(ARRAY[w], '{}', false)) > 1),
+found AS MATERIALIZED (
+    SELECT k.* FROM candidate k JOIN conversations c ON c.id = k.id
+    WHERE NOT EXISTS (SELECT 1 FROM long)
+       OR (SELECT count(*) FROM candidate) > 500
+       OR (SELECT sum(octet_length(y.content)) FROM conversation_messages y
+           WHERE y.conversation_id = k.id) > 300000
+       OR NOT EXISTS (
+           SELECT 1 FROM long
+           WHERE strpos(lower(c.title), word) = 0
+             AND strpos(lower(coalesce(c.description, '')), word) = 0
+             AND NOT EXISTS (
+                 SELECT 1 FROM conversation_messages y
+                 WHERE y.conversation_id = k.id
+                   AND strpos({{match}}, word) > 0))),
+{{conversation_hits}}
+LEFT JOIN (
+    SELECT {{conversation_columns}}, k.rank,
+           regexp_replace({{conversation_title}}, '(' || $2 || ')',
+                          E'\x02\\1\x03', '{{match.2}}') AS title_marked,
+           s.content_marked
+    FROM page k JOIN conversations c ON c.id = k.id
+    JOIN users u ON u.id = c.user_id
+    LEFT JOIN LATERAL (
+        SELECT string_agg(regexp_replace(x.part, '(' || $2 || ')',
+                                         E'\x02\\1\x03', '{{match.2}}'),
+                          E'\x06' ORDER BY x.position, x.place)
+                   AS content_marked
+        FROM (SELECT m.position, r.part[1] AS part, r.place
+              FROM (SELECT y.position, {{conversation_line}} AS line
+                    FROM {{conversation_said}} y, LATERAL (
+                        SELECT min(nullif(strpos(l.text, lower(w)), 0))
+                                   AS place
+                        FROM (SELECT {{match}} AS text OFFSET 0) l,
+                             unnest($8) w) f
+                    WHERE y.before < {{conversation_marks_bytes}}
+                      AND f.place > 0
+                    ORDER BY y.position LIMIT 3) m
+              CROSS JOIN LATERAL regexp_matches(
+                  m.line, '(.{0,40}(?:' || $2 || ').{0,80})', '{{match.2}}')
+                  WITH ORDINALITY AS r (part, place)
+              ORDER BY m.position, r.place LIMIT 3) x) s ON true) p ON true
 ORDER BY p.rank DESC, p.created_at DESC, p.id DESC;
