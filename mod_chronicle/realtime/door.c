@@ -22,6 +22,7 @@
 #define STREAMS_MAX 3     /* of one connection, which serves few at a time */
 #define FULL_MS 100
 #define ROOM_LEAST 8      /* in a child that is to take others' connections */
+#define POLLS_PER_SOCKET 4
 
 /* What is to happen with a connection that comes. */
 typedef struct {
@@ -81,6 +82,14 @@ static int add(int *number, int count)
 static int is_full(void)
 {
     return ch_conn_count() + add(&tickets, 0) >= ch_core.conf->sockets_max;
+}
+
+/* Between two polls a session holds no descriptor, but memory, for a while
+ * also when nobody comes back to it. Polls over HTTP/2 share descriptors: so
+ * there may be more of them than of those, but not without end. */
+static int is_crowded(void)
+{
+    return ch_poll_count() / POLLS_PER_SOCKET >= ch_core.conf->sockets_max;
 }
 
 /* --- tickets ---------------------------------------------------------- */
@@ -358,7 +367,7 @@ static void polling(ch_req_t *rq, const char *sid, int *waiting,
     if (sid && rq->method == CH_POST) {
         post(rq, sid, out);
     }
-    else if (is_full()) {
+    else if (is_full() || (!sid && is_crowded())) {
         unavailable(rq, out);
     }
     else if (!sid) {

@@ -143,7 +143,7 @@ describe('A history of changes', () => {
     /database: \w+: 40P01 ERROR: {2}deadlock detected\\n/,
     /database: \w+: 57P01 FATAL: {2}terminating connection due to administrator command\\n/,
     /database: (\w+: {2}|is dead: |cannot set up the session: |cannot read the schema: )server closed the connection/,
-    /database: (is away|cannot connect)/,
+    /database: (is away|cannot connect|all connections are busy)/,
     /DBD \[pgsql\] Error: connection to server on socket "\S+" failed: /,
     /Can't connect to pgsql: connection to server on socket "\S+" failed: /,
     /AH02655: Failed to acquire DBD connection from pool/,

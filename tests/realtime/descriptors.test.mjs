@@ -102,6 +102,11 @@ describe('A process has only so many descriptors', () => {
     await until(async () => (late = await come(place)).lives, 5000, 'somebody gets in');
     await late.lives();
     await (await Polling.open(place)).close();
+    /* Who begins sessions and never comes back to them fills no memory. */
+    const began = { 200: 0, 503: 0 };
+    for (let n = 0; n < 5 * LIMIT && !began[503]; n += 1) began[(await ask(place, 'GET', place.url('polling'))).status] += 1;
+    assert.ok(began[200] > 100 && began[503] === 1, JSON.stringify(began));
+    await (await come(place)).lives();
     await sleep(50);
     assert.doesNotMatch(server.log(), /Too many open files|AH0\d+: .*accept/);
   });
