@@ -89,7 +89,8 @@ static int is_full(void)
  * there may be more of them than of those, but not without end. */
 static int is_crowded(void)
 {
-    return ch_poll_count() / POLLS_PER_SOCKET >= ch_core.conf->sockets_max;
+    return ch_wire_count(CH_EIO_POLLING, 0) / POLLS_PER_SOCKET
+           >= ch_core.conf->sockets_max;
 }
 
 /* --- tickets ---------------------------------------------------------- */

@@ -91,9 +91,6 @@ void ch_poll_send(ch_poll_t *poll, ch_chunk_t *packet);
 /* Bytes that wait for the next poll. */
 size_t ch_poll_backlog(const ch_poll_t *poll);
 
-/* How many sessions of this process poll. Any thread. */
-int ch_poll_count(void);
-
 /* The session is no more. */
 void ch_poll_end(ch_poll_t *poll);
 

@@ -101,19 +101,6 @@ static void give(ch_poll_t *poll)
     }
 }
 
-static int polls; /* atomic: how many there are */
-
-static void release(ch_poll_t *poll)
-{
-    ch_heap_give(poll);
-    __atomic_sub_fetch(&polls, 1, __ATOMIC_RELAXED);
-}
-
-int ch_poll_count(void)
-{
-    return __atomic_load_n(&polls, __ATOMIC_RELAXED);
-}
-
 static void on_flush(ch_post_t *post)
 {
     ch_poll_t *poll =
@@ -124,7 +111,7 @@ static void on_flush(ch_post_t *post)
         give(poll);
     }
     else if (!poll->busy) {
-        release(poll);
+        ch_heap_give(poll);
     }
 }
 
@@ -158,7 +145,6 @@ ch_poll_t *ch_poll_make(ch_engine_t *engine)
 {
     ch_poll_t *poll = ch_heap_take(sizeof(*poll));
 
-    __atomic_add_fetch(&polls, 1, __ATOMIC_RELAXED);
     poll->engine = engine;
     return poll;
 }
@@ -187,7 +173,7 @@ static void dispose(ch_poll_t *poll)
     poll->queue = NULL;
     poll->engine = NULL;
     if (!poll->planned && !poll->busy) {
-        release(poll);
+        ch_heap_give(poll);
     }
 }
 
@@ -324,7 +310,7 @@ static void on_data(ch_conn_t *conn, void *owned, const char *data,
         ch_ws_end(&poll->half);
     }
     if (!poll->engine && !poll->planned) {
-        release(poll);
+        ch_heap_give(poll);
     }
 }
 

@@ -4,14 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "base/heap.h"
 #include "base/jsonw.h"
 #include "realtime/engineio.h"
 
 #define ACK_MAX ((apr_int64_t)1 << 53) /* what a double counts exactly */
-#define ESCAPE 6 /* bytes of one such as \u00e9 */
 
 static int has_attachments(ch_sio_type_e type)
 {
@@ -181,72 +178,11 @@ static int placeholders_fit(const ch_json_t *value, int count)
     return 1;
 }
 
-/* The unit of an escape such as \u00e9, -1 = there is none. */
-static int read_escape(const char *at, const char *end)
-{
-    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    int unit = 0;
-    int i;
-
-    if (end - at < ESCAPE || at[0] != '\\' || at[1] != 'u') {
-        return -1;
-    }
-    for (i = 2; i < ESCAPE; i++) {
-        const char *digit = memchr(digits, at[i], sizeof(digits) - 1);
-
-        if (!digit) {
-            return -1;
-        }
-        unit = unit << 4 | (int)((digit - digits) & 15);
-    }
-    return unit;
-}
-
-/* A copy with U+FFFD in place of each half of a surrogate pair. JSON may hold
- * them, and JavaScript writes them where a text was cut within a pair, but the
- * parser takes none. */
-static const char *mend_halves(apr_pool_t *pool, ch_bytes_t json)
-{
-    char *copy = apr_pstrmemdup(pool, json.data, json.len);
-    const char *end = copy + json.len;
-    char *at = copy;
-
-    while (at < end && (at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
-        int unit = read_escape(at, end);
-
-        if ((unit & ~0x3FF) == 0xD800
-            && (read_escape(at + ESCAPE, end) & ~0x3FF) == 0xDC00) {
-            at += 2 * ESCAPE;
-        }
-        else if (unit >= 0) {
-            if ((unit & ~0x7FF) == 0xD800) {
-                memcpy(at + 2, "FFFD", 4);
-            }
-            at += ESCAPE;
-        }
-        else {
-            at += 2;
-        }
-    }
-    return copy;
-}
-
-/* What is asked of it here (name, placeholders) stays the same without
- * halves; who takes the values parses them strictly. */
-static const ch_json_t *parse_args(apr_pool_t *pool, ch_bytes_t json)
-{
-    const ch_json_t *args =
-        ch_json_parse_any(pool, json.data, json.len, CH_JSON_DEPTH_MAX);
-
-    return args ? args
-                : ch_json_parse_any(pool, mend_halves(pool, json), json.len,
-                                    CH_JSON_DEPTH_MAX);
-}
-
 int ch_sio_event(apr_pool_t *pool, const ch_sio_packet_t *packet,
                  ch_sio_event_t *out)
 {
-    const ch_json_t *args = parse_args(pool, packet->json);
+    const ch_json_t *args = ch_json_parse_mended(
+        pool, packet->json.data, packet->json.len, CH_JSON_DEPTH_MAX);
 
     if (!args || ch_json_type(args) != CH_JSON_ARRAY
         || ch_json_size(args) == 0) {

@@ -38,8 +38,9 @@ int ch_sio_read(const char *text, size_t len, ch_sio_packet_t *out);
  * reserved name (connect, connect_error, disconnect, disconnecting,
  * newListener, removeListener), or when a placeholder
  * ({"_placeholder":true,"num":n}) names an attachment that is not there.
- * The arguments may hold U+0000 and repeated keys (ch_json_parse_any), and
- * U+FFFD stands where there was half a surrogate pair.
+ * The arguments may hold U+0000 and repeated keys, and U+FFFD stands where
+ * there was half a surrogate pair (ch_json_parse_mended): who takes the values
+ * parses them strictly.
  * Everything lives with pool. */
 typedef struct {
     const char *name;

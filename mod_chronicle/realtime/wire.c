@@ -267,13 +267,13 @@ int ch_wire_heard(void)
 
 /* --- counts ----------------------------------------------------------- */
 
-void ch_wire_count(int what, int by)
+int ch_wire_count(int what, int by)
 {
     int slot = ch_wire_slot();
 
-    if (slot >= 0) {
-        __atomic_add_fetch(&room[slot].count[what], by, __ATOMIC_RELAXED);
-    }
+    return slot < 0 ? 0
+                    : __atomic_add_fetch(&room[slot].count[what], by,
+                                         __ATOMIC_RELAXED);
 }
 
 void ch_wire_counts(apr_int64_t out[CH_WIRE_COUNTS])

@@ -45,9 +45,9 @@ void ch_wire_listen(int on);
 int ch_wire_heard(void);
 
 /* Numbers that each child keeps of itself, by ch_eio_transport_e: 0 when it
- * claims its slot. From any thread. */
+ * claims its slot. Gives the new one; 0 without a slot. From any thread. */
 #define CH_WIRE_COUNTS 2
-void ch_wire_count(int what, int by);
+int ch_wire_count(int what, int by);
 
 /* Their sums over the children that live: what a dead one had is gone with
  * it. From any process. */

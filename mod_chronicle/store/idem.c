@@ -72,27 +72,6 @@ static ch_err_t *claim_apart(apr_pool_t *pool, ch_db_t *db,
     return err || answer->status ? err : in_progress(pool); /* dropped now */
 }
 
-/* What cannot be kept can be done again. */
-static ch_err_t *end_apart(ch_db_t *db, const ch_idem_t *idem,
-                           const ch_idem_answer_t *answer)
-{
-    const sql_idem_keep_t keep = {
-        .scope = idem->scope,
-        .route = idem->route,
-        .key = idem->key,
-        .body_hash = idem->hash,
-        .status = answer->status,
-        .headers = answer->headers,
-        .body = answer->body,
-    };
-    ch_err_t *err = sql_idem_keep(db, &keep);
-
-    if (err) {
-        ch_idem_abandon(db, idem);
-    }
-    return err;
-}
-
 /* --- from outside ----------------------------------------------------- */
 
 ch_err_t *ch_idem_begin(apr_pool_t *pool, ch_db_t *db, const ch_idem_t *idem,
@@ -128,12 +107,14 @@ ch_err_t *ch_idem_end(apr_pool_t *pool, ch_db_t *db, const ch_idem_t *idem,
         .body = answer->body,
     };
     apr_int64_t kept = 0;
-    ch_err_t *err;
+    ch_err_t *err = sql_idem_put(db, &put, &kept);
 
     if (idem->apart) {
-        return end_apart(db, idem, answer);
+        if (err) { /* what cannot be kept can be done again */
+            ch_idem_abandon(db, idem);
+        }
+        return err;
     }
-    err = sql_idem_put(db, &put, &kept);
     if (!err && !kept) {
         err = in_progress(pool);
     }

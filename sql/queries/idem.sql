@@ -12,7 +12,8 @@ WHERE scope = $1 AND route = $2 AND key = $3 AND expires_at > now();
 
 -- name: idem_put :count (scope text, route text, key text, body_hash text,
 --   status int, headers json, body text)
--- Keeps an answer for 24 hours. 0 when somebody else kept one meanwhile.
+-- Keeps an answer for 24 hours, also in the place of its claim. 0 when somebody
+-- else kept one meanwhile.
 INSERT INTO idempotency_keys AS k
     (scope, route, key, body_hash, status, headers, body, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, convert_to($7, 'UTF8'),
@@ -21,7 +22,8 @@ ON CONFLICT (scope, route, key) DO UPDATE
 SET body_hash = excluded.body_hash, status = excluded.status,
     headers = excluded.headers, body = excluded.body,
     created_at = now(), expires_at = excluded.expires_at
-WHERE k.expires_at <= now();
+WHERE k.expires_at <= now()
+   OR (k.status IS NULL AND k.body_hash = excluded.body_hash);
 
 -- name: idem_claim :count (scope text, route text, key text, body_hash text)
 -- Claims a key for work that is done outside of any transaction. 0 when it is
@@ -32,15 +34,6 @@ ON CONFLICT (scope, route, key) DO UPDATE
 SET body_hash = excluded.body_hash, status = NULL, headers = NULL,
     body = NULL, created_at = now(), expires_at = excluded.expires_at
 WHERE k.expires_at <= now();
-
--- name: idem_keep :exec (scope text, route text, key text, body_hash text,
---   status int, headers json, body text)
--- Keeps the answer of claimed work.
-UPDATE idempotency_keys
-SET status = $5, headers = $6, body = convert_to($7, 'UTF8'),
-    expires_at = now() + interval '24 hours'
-WHERE scope = $1 AND route = $2 AND key = $3 AND body_hash = $4
-  AND status IS NULL;
 
 -- name: idem_drop :exec (scope text, route text, key text, body_hash text)
 -- The claimed work failed.
