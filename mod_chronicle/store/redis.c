@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "base/seal.h"
+#include "base/steady.h"
 #include "store/redis_home.h"
 #include "store/redis_url.h"
 
@@ -167,7 +168,7 @@ static void give(ch_redis_t *redis, ch_redis_conn_t *conn)
 {
     ch_redis_conn_t *old;
 
-    conn->idle_since = ch_redis_now();
+    conn->idle_since = ch_steady_now();
     apr_thread_mutex_lock(redis->mutex);
     old = take_old(redis, conn->idle_since);
     conn->next = redis->idle;
@@ -362,7 +363,7 @@ static int lacks_scripts(const call_t *call)
 static int talk(call_t *call, ch_redis_conn_t *conn)
 {
     apr_time_t deadline =
-        ch_redis_now() + apr_time_from_msec(CH_REDIS_COMMAND_MS);
+        ch_steady_now() + apr_time_from_msec(CH_REDIS_COMMAND_MS);
     int again = 0;
 
     call->read = 0;
@@ -524,11 +525,11 @@ const ch_redis_reply_t *ch_redis_one(ch_redis_t *redis, apr_pool_t *pool,
 int ch_redis_ping(ch_redis_t *redis, apr_pool_t *pool, apr_time_t *took)
 {
     ch_redis_command_t ping = { .repeatable = 1 };
-    apr_time_t start = ch_redis_now();
+    apr_time_t start = ch_steady_now();
     const ch_redis_reply_t *reply;
 
     ch_redis_arg_text(&ping, "PING");
     reply = ch_redis_one(redis, pool, &ping);
-    *took = ch_redis_now() - start;
+    *took = ch_steady_now() - start;
     return reply && reply->kind != CH_REDIS_ERROR;
 }

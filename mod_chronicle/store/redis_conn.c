@@ -17,6 +17,7 @@
 #include <apr_strings.h>
 #include <hiredis/hiredis.h>
 
+#include "base/steady.h"
 #include "store/redis_state.h"
 #include "store/redis_url.h"
 
@@ -143,7 +144,7 @@ static redisReplyObjectFunctions makers = {
 
 static apr_time_t in_ms(int ms)
 {
-    return ch_redis_now() + apr_time_from_msec(ms);
+    return ch_steady_now() + apr_time_from_msec(ms);
 }
 
 /* Waits until the socket is ready or the time is over. */
@@ -153,7 +154,7 @@ static int is_ready(int fd, short events, apr_time_t deadline)
     int got;
 
     do {
-        apr_time_t left = deadline - ch_redis_now();
+        apr_time_t left = deadline - ch_steady_now();
 
         got = poll(&at, 1, left > 0 ? (int)((left + 999) / 1000) : 0);
     } while (got < 0 && errno == EINTR);
@@ -375,7 +376,7 @@ static int connect_any(const ch_redis_peers_t *peers, ch_redis_fault_t *fault)
     int i;
 
     for (i = 0; i < peers->count && fd < 0; i++) {
-        apr_time_t now = ch_redis_now();
+        apr_time_t now = ch_steady_now();
 
         fd = connect_to(peers, i, now + (deadline - now) / (peers->count - i),
                         fault);

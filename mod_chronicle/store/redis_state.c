@@ -78,11 +78,6 @@ void ch_redis_claim(const ch_redis_url_t *url)
     place->claimed = ++room->claims;
 }
 
-apr_time_t ch_redis_now(void)
-{
-    return ch_steady_now();
-}
-
 apr_uint64_t ch_redis_turn(const ch_redis_state_t *state)
 {
     return __atomic_load_n(&state->turn, __ATOMIC_ACQUIRE);
@@ -106,7 +101,7 @@ static int move(ch_redis_state_t *state, apr_uint64_t from, apr_uint64_t by)
 
 static void next_try_in(ch_redis_state_t *state, int ms)
 {
-    __atomic_store_n(&state->try_at, ch_redis_now() + apr_time_from_msec(ms),
+    __atomic_store_n(&state->try_at, ch_steady_now() + apr_time_from_msec(ms),
                      __ATOMIC_RELEASE);
 }
 
@@ -122,7 +117,7 @@ int ch_redis_state_lose(ch_redis_state_t *state, apr_uint64_t turn)
     apr_time_t since = __atomic_load_n(&state->up_since, __ATOMIC_RELAXED);
     int ms = CH_REDIS_PAUSE_MS;
 
-    if (since && ch_redis_now() - since < STEADY_USEC) {
+    if (since && ch_steady_now() - since < STEADY_USEC) {
         ms = 2 * pause_of(state);
         ms = ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
     }
@@ -140,7 +135,7 @@ int ch_redis_state_lose(ch_redis_state_t *state, apr_uint64_t turn)
 int ch_redis_state_try(ch_redis_state_t *state)
 {
     apr_time_t due = __atomic_load_n(&state->try_at, __ATOMIC_ACQUIRE);
-    apr_time_t now = ch_redis_now();
+    apr_time_t now = ch_steady_now();
 
     return due <= now
            && __atomic_compare_exchange_n(&state->try_at, &due, now + TRY_USEC,
@@ -155,7 +150,7 @@ void ch_redis_state_fail(ch_redis_state_t *state)
 
 int ch_redis_state_return(ch_redis_state_t *state, apr_uint64_t turn)
 {
-    __atomic_store_n(&state->up_since, ch_redis_now(), __ATOMIC_RELAXED);
+    __atomic_store_n(&state->up_since, ch_steady_now(), __ATOMIC_RELAXED);
     return move(state, turn, 1);
 }
 

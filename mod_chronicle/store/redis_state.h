@@ -33,7 +33,4 @@ int ch_redis_state_return(ch_redis_state_t *state, apr_uint64_t turn);
  * tell). Another one than before begins a new generation. */
 void ch_redis_state_met(ch_redis_state_t *state, apr_uint64_t run);
 
-/* Microseconds that never go back. */
-apr_time_t ch_redis_now(void);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/steady.h"
 #include "store/redis_home.h"
 
 /* A connection that died on the way is as silent as one on which nothing
@@ -56,7 +57,7 @@ static int send_command(ch_redis_sub_t *sub, apr_pool_t *pool,
     ch_redis_format(buf, command, 0);
     return ch_redis_conn_send(
         &sub->conn, buf,
-        ch_redis_now() + apr_time_from_msec(CH_REDIS_COMMAND_MS), fault);
+        ch_steady_now() + apr_time_from_msec(CH_REDIS_COMMAND_MS), fault);
 }
 
 /* Asks for the channels and waits until each is confirmed. */
@@ -66,7 +67,7 @@ static int ask_for(ch_redis_sub_t *sub, apr_pool_t *pool, int count,
     ch_bytes_t *args = apr_palloc(pool, sizeof(*args) * ((size_t)count + 1));
     ch_redis_command_t command = { .count = count + 1, .more = args };
     apr_time_t deadline =
-        ch_redis_now() + apr_time_from_msec(CH_REDIS_COMMAND_MS);
+        ch_steady_now() + apr_time_from_msec(CH_REDIS_COMMAND_MS);
     int i;
 
     args[0] = (ch_bytes_t){ "SUBSCRIBE", 9 };
@@ -90,7 +91,7 @@ static int ask_for(ch_redis_sub_t *sub, apr_pool_t *pool, int count,
             return 0;
         }
     }
-    sub->heard = ch_redis_now();
+    sub->heard = ch_steady_now();
     return 1;
 }
 
@@ -125,7 +126,7 @@ ch_redis_sub_t *ch_redis_subscribe(ch_redis_t *redis, apr_pool_t *pool,
 static int is_alive(ch_redis_sub_t *sub)
 {
     ch_redis_command_t ping = { 0 };
-    apr_time_t quiet = ch_redis_now() - sub->heard;
+    apr_time_t quiet = ch_steady_now() - sub->heard;
     ch_redis_fault_t fault;
     apr_pool_t *pool;
     int good;
@@ -137,7 +138,7 @@ static int is_alive(ch_redis_sub_t *sub)
         return quiet < QUIET_USEC + ANSWER_USEC;
     }
     sub->asked = 1;
-    sub->heard = ch_redis_now() - QUIET_USEC; /* the answer's time runs now */
+    sub->heard = ch_steady_now() - QUIET_USEC; /* the answer's time runs now */
     if (apr_pool_create(&pool, sub->pool) != APR_SUCCESS) {
         return 0;
     }
@@ -169,7 +170,7 @@ static int is_message(const ch_redis_reply_t *reply, ch_redis_message_t *out)
 ch_redis_news_e ch_redis_wait(ch_redis_sub_t *sub, int timeout_ms,
                               ch_redis_message_t *out)
 {
-    apr_time_t deadline = ch_redis_now() + apr_time_from_msec(timeout_ms);
+    apr_time_t deadline = ch_steady_now() + apr_time_from_msec(timeout_ms);
 
     for (;;) {
         apr_time_t check = next_check(sub);
@@ -181,7 +182,7 @@ ch_redis_news_e ch_redis_wait(ch_redis_sub_t *sub, int timeout_ms,
                                &reply, &fault)) {
             sub->begun = 0;
             sub->asked = 0;
-            sub->heard = ch_redis_now();
+            sub->heard = ch_steady_now();
             if (is_message(reply, out)) {
                 return CH_REDIS_MESSAGE;
             }
@@ -189,7 +190,7 @@ ch_redis_news_e ch_redis_wait(ch_redis_sub_t *sub, int timeout_ms,
         else if (fault.kind != CH_REDIS_SLOW || !is_alive(sub)) {
             return CH_REDIS_LOST;
         }
-        else if (ch_redis_now() >= deadline) {
+        else if (ch_steady_now() >= deadline) {
             return CH_REDIS_NOTHING;
         }
     }
