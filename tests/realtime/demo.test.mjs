@@ -57,6 +57,18 @@ describe('The demo page', { skip: !BROWSER && 'there is no chromium' }, () => {
     await page.getByRole('button', { name: 'Send' }).click();
   };
 
+  /* What is said while the connection is away stays in its field, with the reason; one presses the button once more. */
+  const sayUntilSent = (page, text) =>
+    until(
+      async () => {
+        await say(page, text);
+        const sent = async () => (await page.getByLabel('Say something').inputValue()) === '';
+        return until(sent, 3000, 'it is sent').catch(() => false);
+      },
+      30000,
+      `${text} is sent`,
+    );
+
   before(async () => {
     await server.start();
     people = await Promise.all(['Alice', 'Bob'].map((fullName) => newUser(server, { fullName })));
@@ -127,13 +139,7 @@ describe('The demo page', { skip: !BROWSER && 'there is no chromium' }, () => {
     const before_ = await texts(bob, '#messages li');
     for (let n = 0; n < 3; n += 1) {
       server.signal('SIGUSR1');
-      await say(alice, `at restart ${n}`);
-      await until(() => alice.getByLabel('Say something').inputValue().then((text) => !text), 3000, 'it is sent').catch(
-        async () => {
-          await connected(alice);
-          await say(alice, `at restart ${n}`);
-        },
-      );
+      await sayUntilSent(alice, `at restart ${n}`);
       await shows(bob, '#messages li', new RegExp(`^Aliceat restart ${n}$`, 'm'));
     }
     for (const page of [alice, other, bob]) await connected(page);
