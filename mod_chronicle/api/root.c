@@ -8,6 +8,7 @@
 
 #include "api/root.h"
 #include "base/member.h"
+#include "base/steady.h"
 #include "blob/blob.h"
 #include "store/counter.h"
 #include "store/redis.h"
@@ -259,10 +260,10 @@ static int is_down(const found_t *found)
 
 static found_t try_database(ch_req_t *rq)
 {
-    apr_time_t start = apr_time_now();
+    apr_time_t start = ch_steady_now();
     int up = answers(rq);
 
-    return (found_t){ up_or_down(up), up ? apr_time_now() - start : 0 };
+    return (found_t){ up_or_down(up), up ? ch_steady_now() - start : 0 };
 }
 
 static found_t try_redis(ch_req_t *rq)

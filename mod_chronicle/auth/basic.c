@@ -9,6 +9,7 @@
 #include "auth/proof.h"
 #include "base/budget.h"
 #include "base/jsonw.h"
+#include "base/steady.h"
 #include "base/text.h"
 #include "store/counter.h"
 #include "store/sql_gen.h"
@@ -59,7 +60,7 @@ static ch_err_t *failed(ch_req_t *rq, const char *email,
     ch_err_t *err = NULL;
 
     ch_limit_failed(rq, CH_RATE_AUTH);
-    if (ch_budget_take(&budget, apr_time_now(), ROWS_PER_SECOND, 1)) {
+    if (ch_budget_take(&budget, ch_steady_now(), ROWS_PER_SECOND, 1)) {
         err = ch_auth_audit_failure(rq, email, found);
     }
     return err ? err : ch_err_make(rq->pool, CH_E_INVALID_CREDENTIALS, NULL);

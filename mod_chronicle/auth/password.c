@@ -11,6 +11,7 @@
 #include <apr_thread_mutex.h>
 
 #include "base/seal.h"
+#include "base/steady.h"
 #include "base/text.h"
 
 #define SALT_LEN 16
@@ -73,7 +74,7 @@ apr_status_t ch_password_init(apr_pool_t *pool, int parallel, int wait_ms)
  * needs none. */
 static ch_err_t *enter(apr_pool_t *pool)
 {
-    apr_time_t deadline = apr_time_now() + gate.wait;
+    apr_time_t deadline = ch_steady_now() + gate.wait;
     int entered = 1;
 
     if (gate.mutex == NULL) {
@@ -81,7 +82,7 @@ static ch_err_t *enter(apr_pool_t *pool)
     }
     apr_thread_mutex_lock(gate.mutex);
     while (gate.free_places == 0 && entered) {
-        apr_interval_time_t left = deadline - apr_time_now();
+        apr_interval_time_t left = deadline - ch_steady_now();
 
         /* Waking up is no promise: somebody else may have been faster. */
         entered = left > 0;

@@ -7,6 +7,7 @@
 #include "auth/auth.h"
 #include "base/budget.h"
 #include "base/seal.h"
+#include "base/steady.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "store/sql_gen.h"
@@ -49,7 +50,7 @@ static void refuse_name(ch_req_t *rq, const char *name)
 
     refuse(rq, CH_E_AUTHENTICATION_REQUIRED,
            "The user of this login is not an e-mail address");
-    if (ch_budget_take(&budget, apr_time_now(), LINES, LINE_SECONDS)) {
+    if (ch_budget_take(&budget, ch_steady_now(), LINES, LINE_SECONDS)) {
         rq->io->log(rq, 'e', 1043,
                     apr_pstrcat(rq->pool, "ChronicleTrustRemoteUser: the "
                                 "module that authenticated \"", name,

@@ -5,6 +5,8 @@
 
 #include <apr_lib.h>
 
+#include "base/steady.h"
+
 static int is_key_char(char c)
 {
     return apr_isalnum(c) || strchr("._-", c);
@@ -111,14 +113,14 @@ ch_err_t *ch_blob_sweep(ch_blob_store_t *store, apr_pool_t *pool)
 int ch_blob_is_up(ch_blob_store_t *store, apr_pool_t *pool, apr_time_t *took)
 {
     apr_time_t last = __atomic_load_n(&store->looked, __ATOMIC_ACQUIRE);
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
     int down;
 
     if ((!last || now >= last + apr_time_from_sec(CH_BLOB_CHECK_SECONDS))
         && __atomic_compare_exchange_n(&store->looked, &last, now, 0,
                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         down = store->kind->check(store, pool) != NULL;
-        __atomic_store_n(&store->took, apr_time_now() - now,
+        __atomic_store_n(&store->took, ch_steady_now() - now,
                          __ATOMIC_RELAXED);
         __atomic_store_n(&store->down, down, __ATOMIC_RELEASE);
     }

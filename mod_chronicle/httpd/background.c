@@ -213,9 +213,9 @@ static void run_jobs(role_t *role)
     apr_time_t next = 0;
 
     while (!is_stopping(role)) {
-        if (apr_time_now() >= next) {
+        if (ch_steady_now() >= next) {
             ch_runner_work(runner, role->pool);
-            next = apr_time_now() + JOBS_EVERY;
+            next = ch_steady_now() + JOBS_EVERY;
         }
         apr_sleep(WAIT_MS * 1000);
     }
@@ -228,9 +228,9 @@ static void write_logs(role_t *role)
     apr_time_t next = 0;
 
     while (!is_stopping(role)) {
-        if (apr_time_now() >= next) {
+        if (ch_steady_now() >= next) {
             ch_logs_write(role->server, role->pool);
-            next = apr_time_now() + LOGS_EVERY;
+            next = ch_steady_now() + LOGS_EVERY;
         }
         apr_sleep(WAIT_MS * 1000);
     }

@@ -8,6 +8,7 @@
 #include <http_log.h>
 #include <mod_dbd.h>
 
+#include "base/steady.h"
 #include "httpd/server.h"
 
 
@@ -32,7 +33,7 @@ static void tell_state(void *owner, int up)
     if ((since == 0) == up) {
         return;
     }
-    now = apr_time_now();
+    now = ch_steady_now();
     if (!__atomic_compare_exchange_n(down_since, &since, up ? 0 : now, 0,
                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         return; /* another thread says it */

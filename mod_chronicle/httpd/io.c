@@ -12,6 +12,7 @@
 #include <util_filter.h>
 
 #include "base/budget.h"
+#include "base/steady.h"
 #include "httpd/jsonlog.h"
 #include "httpd/server.h"
 #include "store/sql_gen.h"
@@ -208,7 +209,7 @@ static void keep_event(ch_req_t *rq, const char *type, const char *pattern)
         .request_id = rq->request_id,
     };
 
-    if (ch_budget_take(&budget, apr_time_now(), EVENTS_PER_SECOND, 1)) {
+    if (ch_budget_take(&budget, ch_steady_now(), EVENTS_PER_SECOND, 1)) {
         ch_err_t *err = sql_security_event_add(rq->db, &row);
 
         if (err) {

@@ -3,6 +3,7 @@
 
 #include <apr_strings.h>
 
+#include "base/steady.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "jobs/job.h"
@@ -82,7 +83,7 @@ int ch_job_stopping(const ch_job_t *job)
 
 ch_err_t *ch_job_beat(ch_job_t *job)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
     sql_job_beat_t in = { .id = job->id,
                           .attempts = job->attempts,
                           .seconds = CH_JOB_LOCK_SECONDS };
@@ -257,7 +258,7 @@ static ch_err_t *read_row(ch_job_t *job, const ch_rows_t *rows)
     job->type = ch_rows_text(rows, 0, "type");
     job->attempts = (int)ch_rows_int(rows, 0, "attempts");
     job->max_attempts = (int)ch_rows_int(rows, 0, "max_attempts");
-    job->beat = apr_time_now();
+    job->beat = ch_steady_now();
     err = ch_json_parse(job->pool, payload, strlen(payload),
                         CH_JSON_DEPTH_MAX, &job->payload);
     if (!err && ch_json_type(job->payload) != CH_JSON_OBJECT) {
@@ -358,8 +359,8 @@ void ch_runner_work(ch_runner_t *runner, apr_pool_t *pool)
     apr_pool_create(&run, pool);
     apr_pool_create(&sub, run);
     while (more && !stopping(runner)) {
-        if (apr_time_now() >= runner->chores + CHORES_EVERY) {
-            runner->chores = apr_time_now();
+        if (ch_steady_now() >= runner->chores + CHORES_EVERY) {
+            runner->chores = ch_steady_now();
             do_chores(runner, sub);
         }
         more = step(runner, run, sub);

@@ -10,6 +10,7 @@
 
 #include <apr_strings.h>
 
+#include "base/steady.h"
 #include "base/text.h"
 #include "net/curl.h"
 #include "net/smtp_talk.h"
@@ -109,7 +110,7 @@ static size_t read_cb(char *to, size_t size, size_t count, void *ctx)
     memcpy(to, data->data + transfer->sent, n);
     transfer->sent += n;
     if (n == left && !transfer->sent_at) {
-        transfer->sent_at = apr_time_now();
+        transfer->sent_at = ch_steady_now();
     }
     return n;
 }
@@ -141,7 +142,7 @@ static int connects_slowly(const ch_smtp_session_t *session, apr_time_t now)
 static int is_enough(ch_smtp_session_t *session)
 {
     transfer_t *transfer = &session->transfer;
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
 
     if (session->talk.over && !transfer->leave_at) {
         transfer->leave_at = now + LEAVE_MAX;
@@ -252,7 +253,7 @@ static CURLcode perform(ch_smtp_session_t *session,
     ch_smtp_talk_begin(&session->talk);
     session->transfer = (transfer_t){ .mail = mail,
                                       .stop = stop,
-                                      .begun = apr_time_now() };
+                                      .begun = ch_steady_now() };
     session->error[0] = '\0';
     rc = curl_easy_perform(session->curl);
     if (rc != CURLE_OK) {
@@ -360,13 +361,13 @@ void ch_smtp_send(ch_smtp_session_t *session, apr_pool_t *pool,
                   const ch_smtp_mail_t *mail, const ch_stop_t *stop,
                   ch_smtp_result_t *out)
 {
-    apr_time_t begun = apr_time_now();
+    apr_time_t begun = ch_steady_now();
 
     memset(out, 0, sizeof(*out));
     if (!mail->needs_utf8 || takes_utf8(session, pool, stop, out)) {
         send_it(session, pool, mail, stop, out);
     }
-    out->took = apr_time_now() - begun;
+    out->took = ch_steady_now() - begun;
 }
 
 /* --- session ------------------------------------------------------------ */
@@ -389,7 +390,7 @@ static apr_status_t leave(void *data)
         curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, no_socket);
         session->transfer =
-            (transfer_t){ .leave_at = apr_time_now() + LEAVE_MAX };
+            (transfer_t){ .leave_at = ch_steady_now() + LEAVE_MAX };
         curl_easy_perform(curl);
     }
     cut(session);

@@ -12,6 +12,7 @@
 
 #include "base/heap.h"
 #include "base/seal.h"
+#include "base/steady.h"
 #include "realtime/engine.h"
 #include "realtime/far.h"
 #include "realtime/wire.h"
@@ -199,8 +200,12 @@ static void leave(ch_call_t *call)
 static ch_call_t *make(ch_req_t *rq, ch_call_e what, const char *sid)
 {
     ch_call_t *call = ch_heap_take(sizeof(*call));
+    pthread_condattr_t steady;
 
-    pthread_cond_init(&call->came, NULL);
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC); /* base/steady */
+    pthread_cond_init(&call->came, &steady);
+    pthread_condattr_destroy(&steady);
     call->conf = rq->conf;
     call->what = what;
     apr_cpystrn(call->sid, sid, sizeof(call->sid));
@@ -240,7 +245,7 @@ ch_call_t *ch_call_ask(ch_req_t *rq, ch_call_e what, const char *sid,
 
 static struct timespec in_ms(int ms)
 {
-    apr_time_t at = apr_time_now() + (apr_time_t)ms * 1000;
+    apr_time_t at = ch_steady_now() + (apr_time_t)ms * 1000;
 
     return (struct timespec){ .tv_sec = apr_time_sec(at),
                               .tv_nsec = apr_time_usec(at) * 1000 };

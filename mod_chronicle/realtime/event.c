@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/jsonw.h"
+#include "base/steady.h"
 #include "base/uuid.h"
 #include "realtime/hands.h"
 #include "realtime/hub.h"
@@ -216,14 +217,14 @@ static const ch_event_row_t *find_row(const ch_conf_t *conf, const char *name)
 /* What a socket may send in all, beside what has a class of its own. */
 static ch_err_t *count(task_t *t, ch_req_t *rq)
 {
+    apr_time_t now = ch_steady_now();
     ch_err_t *err;
 
     if (t->row && t->row->rate != CH_RATE_NONE) {
         return ch_user_limit_stage(rq);
     }
-    if (t->minute + apr_time_from_sec(60) <= rq->start
-        || t->minute > rq->start) { /* the clock was set back */
-        t->minute = rq->start;
+    if (t->minute + apr_time_from_sec(60) <= now) {
+        t->minute = now;
         t->counted = 0;
     }
     if (++t->counted <= EVENTS_MAX) {
@@ -232,7 +233,7 @@ static ch_err_t *count(task_t *t, ch_req_t *rq)
     t->counted = EVENTS_MAX + 1;
     err = ch_err_make(rq->pool, CH_E_RATE_LIMIT_EXCEEDED, NULL);
     err->retry_after = (int)apr_time_sec(t->minute + apr_time_from_sec(60)
-                                         - rq->start + APR_USEC_PER_SEC - 1);
+                                         - now + APR_USEC_PER_SEC - 1);
     return err;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/heap.h"
 #include "base/seal.h"
+#include "base/steady.h"
 #include "base/uuid.h"
 #include "store/bus.h"
 #include "store/redis.h"
@@ -218,7 +219,7 @@ static int send_by_database(const batch_t *batch)
         apr_array_make(batch->pool, batch->count, sizeof(char *));
     const sql_bus_tell_all_t tell = { .messages = messages };
     ch_db_t *db = ch_db_make(batch->pool, batch->conf->db);
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
     ch_err_t *err = NULL;
     int i;
 
@@ -309,8 +310,11 @@ static apr_int64_t take_dropped(void)
 {
     apr_int64_t count = 0;
 
-    if (far.dropped && (!far.on || far.said + SAY_EVERY <= apr_time_now())) {
-        far.said = apr_time_now();
+    apr_time_t now = ch_steady_now();
+
+    if (far.dropped
+        && (!far.on || !far.said || far.said + SAY_EVERY <= now)) {
+        far.said = now;
         count = far.dropped;
         far.dropped = 0;
     }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/steady.h"
 #include "base/words.h"
 
 #define PLACES 1024
@@ -45,12 +46,6 @@ static apr_time_t until_of(const place_t *place)
     return __atomic_load_n(&place->entry.until, __ATOMIC_ACQUIRE);
 }
 
-/* Whoever put an end further away than that had another clock. */
-static int is_over(apr_time_t until, apr_time_t now)
-{
-    return until <= now || until > now + LASTS;
-}
-
 static int is_in(const entry_t *entry, int site, const unsigned char *room)
 {
     return entry->site == site && memcmp(entry->room, room, 16) == 0;
@@ -63,7 +58,7 @@ static int look(const place_t *place, int site, const unsigned char *room,
 {
     apr_uint64_t seq = seq_of(place);
 
-    if (seq & 1 || is_over(until_of(place), now)) {
+    if (seq & 1 || until_of(place) <= now) {
         return 0;
     }
     ch_words_read(out, &place->entry, sizeof(*out));
@@ -100,7 +95,7 @@ static place_t *find_place(apr_time_t now, apr_uint64_t *seq)
         if (one & 1) {
             continue;
         }
-        if (is_over(until, now)) {
+        if (until <= now) {
             until = 0;
         }
         if (!best || until < least) {
@@ -119,7 +114,7 @@ static place_t *find_place(apr_time_t now, apr_uint64_t *seq)
 void ch_typing_set(int site, const unsigned char *room,
                    const unsigned char *user, int on)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
     entry_t entry = { .site = site, .until = on ? now + LASTS : 0 };
     int found = 0;
     apr_uint64_t seq = 0;
@@ -162,7 +157,7 @@ static int is_listed(unsigned char (*users)[16], int count,
 int ch_typing_list(int site, const unsigned char *room,
                    unsigned char (*users)[16], int max)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
     int count = 0;
     entry_t copy;
     int i;

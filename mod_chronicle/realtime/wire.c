@@ -15,6 +15,8 @@
 #include <apr_portable.h>
 #include <apr_strings.h>
 
+#include "base/steady.h"
+
 #define DIRECT_MAX 61440 /* bytes that go through the socket itself */
 #define LONG_MAX_BYTES ((off_t)256 << 20)
 #define BUFFER_BYTES 1048576
@@ -540,13 +542,11 @@ static int deliver(int slot, const packet_t *packet, apr_time_t until)
     for (;;) {
         pid_t pid = pid_of(owner_of(slot));
         int sent = pid ? try_send(slot, packet) : -1;
-        apr_time_t left;
 
         if (sent) {
             return sent > 0;
         }
-        left = until - apr_time_now();
-        if (reads || left <= 0 || left > PATIENCE || is_dead(pid)) {
+        if (reads || ch_steady_now() >= until || is_dead(pid)) {
             return 0;
         }
         poll(&room_there, 1, LOOK_MS);
@@ -555,7 +555,7 @@ static int deliver(int slot, const packet_t *packet, apr_time_t until)
 
 static int deliver_all(const packet_t *packet)
 {
-    apr_time_t until = apr_time_now() + PATIENCE;
+    apr_time_t until = ch_steady_now() + PATIENCE;
     int count = 0;
     int slot;
 
@@ -591,7 +591,7 @@ int ch_wire_tell(int slot, const void *data, size_t len, int fd)
     }
     count = slot == CH_WIRE_ALL
                 ? deliver_all(&packet)
-                : deliver(slot, &packet, apr_time_now() + PATIENCE);
+                : deliver(slot, &packet, ch_steady_now() + PATIENCE);
     if (file >= 0) {
         close(file);
     }

@@ -1,6 +1,8 @@
 /* Adds to counters that all processes of the server share. */
 #include "store/counter.h"
 
+#include "base/steady.h"
+
 static ch_counters_t *counters;
 
 const char *const ch_auth_failure_names[CH_AUTH__COUNT] = {
@@ -233,7 +235,7 @@ void ch_counter_upstream_mark(ch_upstream_e upstream, int up)
         __atomic_store_n(&counter->failures, 0, __ATOMIC_RELAXED);
     }
     else {
-        __atomic_store_n(&counter->failed, apr_time_now(), __ATOMIC_RELAXED);
+        __atomic_store_n(&counter->failed, ch_steady_now(), __ATOMIC_RELAXED);
         add(&counter->failures, 1);
     }
 }
@@ -261,6 +263,6 @@ apr_time_t ch_counter_upstream_rest(ch_upstream_e upstream)
     }
     rest = rest < REST_MAX ? rest : REST_MAX;
     left = __atomic_load_n(&counter->failed, __ATOMIC_RELAXED) + rest
-           - apr_time_now();
-    return left > 0 && left <= rest ? left : 0;
+           - ch_steady_now();
+    return left > 0 ? left : 0;
 }

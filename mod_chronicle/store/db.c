@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "base/steady.h"
 #include "store/counter.h"
 #include "store/db_batch.h"
 #include "store/db_conn.h"
@@ -258,7 +259,7 @@ static apr_status_t clear_result(void *res)
 
 static void note_time(ch_db_t *db, apr_time_t start, int statements)
 {
-    apr_time_t took = apr_time_now() - start;
+    apr_time_t took = ch_steady_now() - start;
 
     db->elapsed += took;
     db->statements += statements;
@@ -281,7 +282,7 @@ static ch_err_t *run(ch_db_t *db, const ch_sql_t *sql,
                      const ch_param_t *params, PGresult **res)
 {
     ch_encoded_t in = ch_param_encode(db->pool, sql, params);
-    apr_time_t start = apr_time_now();
+    apr_time_t start = ch_steady_now();
     ch_err_t *err = NULL;
 
     *res = NULL;
@@ -414,7 +415,7 @@ static ch_err_t *send_once(ch_db_t *db, ch_piped_t *piped, int count,
 ch_err_t *ch_db_send(ch_db_t *db)
 {
     apr_array_header_t *gathered = db->gathered;
-    apr_time_t start = apr_time_now();
+    apr_time_t start = ch_steady_now();
     ch_piped_t *piped;
     ch_err_t *err = NULL;
     int i, again = 1, tries;

@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 #include <libpq-events.h>
 
+#include "base/steady.h"
 #include "store/db_batch.h"
 #include "store/gate.h"
 
@@ -91,7 +92,7 @@ int ch_db_home_schema(ch_db_home_t *home)
 static void note_away(ch_db_home_t *home)
 {
     __atomic_store_n(&home->schema, -1, __ATOMIC_RELAXED);
-    __atomic_store_n(&home->away_until, apr_time_now() + AWAY_USEC,
+    __atomic_store_n(&home->away_until, ch_steady_now() + AWAY_USEC,
                      __ATOMIC_RELAXED);
 }
 
@@ -178,7 +179,7 @@ int ch_conn_plan(const ch_conn_t *conn, int custom)
 static int look_at_schema(ch_db_home_t *home, const ch_conn_t *conn)
 {
     int version = __atomic_load_n(&home->schema, __ATOMIC_RELAXED);
-    apr_time_t now = apr_time_now();
+    apr_time_t now = ch_steady_now();
     apr_time_t age = now
                      - __atomic_load_n(&home->schema_seen, __ATOMIC_RELAXED);
     PGresult *res;
@@ -303,7 +304,7 @@ ch_err_t *ch_conn_take(apr_pool_t *pool, ch_db_home_t *home, ch_conn_t *conn)
     ch_err_t *err;
 
     if (__atomic_load_n(&home->away_until, __ATOMIC_RELAXED)
-        > apr_time_now()) {
+        > ch_steady_now()) {
         return unavailable(pool, "is away", NULL);
     }
     if (!ch_gate_enter(home->gate, home->wait_ms)) {

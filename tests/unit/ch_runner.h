@@ -7,20 +7,22 @@
 
 #include <time.h>
 
+#include "base/steady.h"
 #include "jobs/job.h"
 #include "store/counter.h"
 
 /* --- the clock ------------------------------------------------------------
  */
 
-/* Goes as it always does, but can be put forward. PostgreSQL's does not. */
+/* Goes as it always does, but can be put forward. PostgreSQL's does not, and
+ * nobody's depends on what the wall shows. */
 static apr_time_t shift;
 
-apr_time_t apr_time_now(void)
+apr_time_t ch_steady_now(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000
            + __atomic_load_n(&shift, __ATOMIC_SEQ_CST);
 }

@@ -2,10 +2,23 @@
  * asked, a thread or a connection that waits in its place. */
 #include "ch_realtime.h"
 
+#include <time.h>
+
 #include <apr_thread_proc.h>
 
 #include "base/seal.h"
 #include "realtime/far.h"
+
+/* Somebody sets the clock of the wall. */
+static apr_time_t wall_is_ahead;
+
+apr_time_t apr_time_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 + wall_is_ahead;
+}
 
 static ch_req_t *request(void)
 {
@@ -234,6 +247,7 @@ START_TEST(nobody_to_ask)
     call = ch_call_ask(rq, CH_CALL_POLL, sealed(bytes), bytes_of(""));
     ck_assert_ptr_nonnull(call);
     turn();
+    wall_is_ahead = apr_time_from_sec(3600); /* which is no reason to wait */
     ck_assert_int_eq(ch_call_wait(rq, call, 50, &fault, &body), 0);
     ch_call_leave(call);
     end_realtime();

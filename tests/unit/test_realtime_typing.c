@@ -5,6 +5,7 @@
 
 #include <apr_thread_proc.h>
 
+#include "base/steady.h"
 #include "realtime/typing.h"
 
 #define MAX 2000
@@ -12,7 +13,7 @@
 /* The clock of this program: it stands still until it is put forward. */
 static apr_time_t clock_now = APR_INT64_C(1769250600000000);
 
-apr_time_t apr_time_now(void)
+apr_time_t ch_steady_now(void)
 {
     return clock_now;
 }
@@ -105,9 +106,6 @@ START_TEST(five_seconds)
     set(0, 1, 8, 1);
     clock_now += 1;
     ck_assert(!is_typing(0, 1, 7) && is_typing(0, 1, 8));
-    /* a clock that was put back makes nobody type for hours */
-    clock_now -= apr_time_from_sec(3600);
-    ck_assert_int_eq(list(0, 1), 0);
 }
 END_TEST
 
