@@ -31,6 +31,9 @@ static const ch_fields_t deleted_out = {
     .count = (int)CH_COUNT(deleted_rows),
 };
 
+/* A user who joins rooms all the time keeps his account a while longer. */
+#define TRIES 5
+
 /* --- handler ---------------------------------------------------------- */
 
 static ch_err_t *check_password(ch_req_t *rq, const char **hash)
@@ -56,11 +59,13 @@ static ch_err_t *check_password(ch_req_t *rq, const char **hash)
     return err;
 }
 
-static ch_err_t *lock(ch_req_t *rq, const char *hash)
+/* rest: rooms that he joined meanwhile are not locked. */
+static ch_err_t *lock(ch_req_t *rq, const char *hash, apr_int64_t *rest)
 {
     const sql_account_lock_t in = { .id = rq->who->user_id,
                                     .password_hash = hash };
     const sql_room_lock_all_t rooms = { .user_id = rq->who->user_id };
+    const sql_room_lock_new_t more = { .user_id = rq->who->user_id };
     ch_rows_t *rows;
     ch_err_t *err = sql_account_patience(rq->db);
 
@@ -70,7 +75,30 @@ static ch_err_t *lock(ch_req_t *rq, const char *hash)
     if (!err) {
         err = sql_account_lock(rq->db, &in, &rows);
     }
-    return err ? err : ch_reply_fault(rq, rows, CH_E_INVALID_TOKEN);
+    if (!err) {
+        err = ch_reply_fault(rq, rows, CH_E_INVALID_TOKEN);
+    }
+    if (!err) {
+        err = sql_room_lock_new(rq->db, &more, &rows);
+    }
+    *rest = err ? 0 : ch_rows_int(rows, 0, "rest");
+    return err;
+}
+
+/* A transaction that has all locks. */
+static ch_err_t *begin(ch_req_t *rq, const char *hash)
+{
+    apr_int64_t rest = 1;
+    ch_err_t *err = NULL;
+    int tries;
+
+    for (tries = 0; !err && rest && tries < TRIES; tries++) {
+        ch_db_abandon(rq->db);
+        err = ch_db_begin(rq->db);
+        err = err ? err : lock(rq, hash, &rest);
+    }
+    return !err && rest ? ch_err_make(rq->pool, CH_E_SERVICE_UNAVAILABLE, NULL)
+                        : err;
 }
 
 /* As many rows as there are choices of `what` in the statement. */
@@ -102,17 +130,13 @@ static ch_err_t *delete_all(ch_req_t *rq)
  * other's work (sql/queries/account.sql). */
 static ch_err_t *delete_locked(ch_req_t *rq, const char *hash)
 {
-    ch_err_t *err = ch_db_begin(rq->db);
+    ch_err_t *err = begin(rq, hash);
 
-    if (err) {
-        return err;
-    }
-    err = lock(rq, hash);
     if (!err) {
         err = delete_all(rq);
     }
     if (err) {
-        ch_db_rollback(rq->db);
+        ch_db_abandon(rq->db);
         return err;
     }
     return ch_db_commit(rq->db);

@@ -210,20 +210,33 @@ SELECT v.fault, c.id, g.id IS NOT NULL AS gone, w.user_id AS heir,
 FROM cur c, verdict v LEFT JOIN done d ON true LEFT JOIN gone g ON true
 LEFT JOIN raised w ON true;
 
+-- The rooms of a user: also those that he left, where he said something or
+-- reacted.
+-- fragment: rooms_of_user
+SELECT room_id FROM room_members WHERE user_id = $1
+UNION
+SELECT room_id FROM chat_messages WHERE user_id = $1
+UNION
+SELECT m.room_id
+FROM message_reactions x
+JOIN chat_messages m ON m.id = x.message_id
+WHERE x.user_id = $1
+
 -- name: room_lock_all :exec (user_id uuid)
--- Has the writers of all rooms of a user wait, locked in one order: also those
--- that he left, where he said something or reacted. Else two accounts that end
--- at once, or one of them and the room, would wait for each other's rows.
-SELECT id FROM chat_rooms
-WHERE id IN (SELECT room_id FROM room_members WHERE user_id = $1
-             UNION
-             SELECT room_id FROM chat_messages WHERE user_id = $1
-             UNION
-             SELECT m.room_id
-             FROM message_reactions x
-             JOIN chat_messages m ON m.id = x.message_id
-             WHERE x.user_id = $1)
+-- Has the writers of all rooms of a user wait, locked in one order. Else two
+-- accounts that end at once, or one of them and the room, would wait for each
+-- other's rows.
+SELECT id FROM chat_rooms WHERE id IN ({{rooms_of_user}})
 ORDER BY id FOR NO KEY UPDATE;
+
+-- name: room_lock_new :one (user_id uuid)
+-- Once more, when he can't join any: those that he joined in between. Who holds
+-- one may wait for him, and is not waited for. rest: how many are held.
+WITH his AS ({{rooms_of_user}}),
+got AS (
+    SELECT id FROM chat_rooms WHERE id IN (SELECT room_id FROM his)
+    FOR NO KEY UPDATE SKIP LOCKED)
+SELECT (SELECT count(*) FROM his) - (SELECT count(*) FROM got) AS rest;
 
 -- name: room_leave_all :many (user_id uuid)
 -- The same as room_leave with every room of the caller, behind room_lock_all.

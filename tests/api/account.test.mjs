@@ -69,9 +69,7 @@ async function together(s, requests) {
   const blocker = await s.session();
   await blocker.query('BEGIN; LOCK TABLE note_versions IN ACCESS EXCLUSIVE MODE');
   const answers = requests.map((request) => request());
-  const waiting = async () =>
-    (await s.sql("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")).length;
-  await until(async () => (await waiting()) === requests.length, 10000, 'all of them wait');
+  await until(async () => (await s.waiting()) === requests.length, 10000, 'all of them wait');
   await blocker.query('COMMIT');
   return Promise.all(answers);
 }

@@ -208,9 +208,7 @@ serverSuite('Administration', {}, (s) => {
   it('a login that is under way while the account is deactivated leaves no session that comes back', async () => {
     const carol = await s.user();
     const lock = await s.session();
-    const blocked =
-      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    const waiting = (n) => until(async () => (await s.sql(blocked)).length >= n, 5000, `${n} statements wait`);
+    const waiting = (n) => until(async () => (await s.waiting()) >= n, 5000, `${n} statements wait`);
     await lock.query('BEGIN');
     await lock.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [carol.user.id]);
     const entering = s.anon.post('/auth/login', { email: carol.email, password: carol.password });
@@ -572,9 +570,7 @@ serverSuite('The last administrator', { dbMax: 8 }, (s) => {
   it('who is demoted while his own change waits does not make it', async () => {
     const [first, second, third] = await crew(3);
     const lock = await s.session();
-    const blocked =
-      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    const waiting = (n) => until(async () => (await s.sql(blocked)).length >= n, 5000, `${n} statements wait`);
+    const waiting = (n) => until(async () => (await s.waiting()) >= n, 5000, `${n} statements wait`);
     await lock.query('BEGIN');
     await lock.query("SELECT 1 FROM users WHERE role = 'admin' FOR UPDATE");
     const demotion = first.put(path(second), { role: 'user' });

@@ -62,10 +62,29 @@ serverSuite('Chat and accounts', {}, (s) => {
     const lock = await s.session();
     await lock.query('BEGIN; LOCK TABLE note_versions IN SHARE MODE'); /* messages come before it, the account behind */
     const ends = both.map((who) => who.del('/user/account', { json: { password: PASSWORD } }));
-    const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    await until(async () => (await s.sql(waiting)).length >= 2, 10000, 'both wait for something').finally(() => lock.query('COMMIT'));
+    await until(async () => (await s.waiting()) >= 2, 10000, 'both wait for something').finally(() => lock.query('COMMIT'));
     for (const end of ends) ok(await end);
     for (const message of await history(owner, room)) assert.deepEqual([message.userId, message.reactions], [null, []]);
+  });
+
+  it('who joins a room while he is on his way out is not waited for with his row locked', async () => {
+    const [owner, leaving] = await s.users(2);
+    const room = await makeRoom(owner);
+    const [row, writer] = [await s.session(), await s.session()];
+    await row.query('BEGIN');
+    await row.query('SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE', [leaving.user.id]);
+    const end = leaving.del('/user/account', { json: { password: PASSWORD } });
+    await until(() => s.waiting(), 10000, 'it has the rooms, and waits for the account');
+    ok(await leaving.post(`/chat/rooms/${room.id}/join`));
+    await writer.query('BEGIN');
+    await writer.query('SELECT 1 FROM chat_rooms WHERE id = $1 FOR NO KEY UPDATE', [room.id]);
+    await row.query('COMMIT');
+    const held = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ 'chat_rooms'";
+    await until(async () => (await s.sql(held)).length, 10000, 'it waits for the room');
+    await writer.query('SELECT 1 FROM users WHERE id = $1 FOR KEY SHARE NOWAIT', [leaving.user.id]); /* as who writes for him does */
+    await writer.query('COMMIT');
+    ok(await end);
+    assert.equal(ok(await owner.get(`/chat/rooms/${room.id}`)).memberCount, 1);
   });
 
   it('the export has the rooms of the account, and what it said', async () => {

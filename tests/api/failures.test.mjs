@@ -272,8 +272,7 @@ describe('The n-th packet is the last', () => {
     await lock.query('BEGIN');
     await lock.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [alice.user.id]);
     const held = times(3, (n) => alice.post('/notes', { title: `${n}`, content: `${n}` }));
-    const waits = "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'";
-    await until(async () => (await s.sql(waits, [s.database])).length === 3, 3000, 'three statements wait at once');
+    await until(async () => (await s.waiting()) === 3, 3000, 'three statements wait at once');
     await lock.query('ROLLBACK');
     for (const res of await Promise.all(held)) ok(res, 201);
   });

@@ -303,8 +303,7 @@ serverSuite('Forms', { directives: [`ChronicleContactEmail ${OFFICE}`, 'Chronicl
       await session.query('BEGIN');
       await session.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [user.user.id]);
       const atOnce = parallel(4, (n) => post(n, user));
-      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-      await until(async () => (await s.sql(waiting)).length >= 4, 10000, 'all four are on their way');
+      await until(async () => (await s.waiting()) >= 4, 10000, 'all four are on their way');
       await session.query('COMMIT');
       answers.push(...(await atOnce));
       if (day(0) === today) assert.equal(await confirms(), 10, 'each of four at once has its own');

@@ -101,13 +101,7 @@ serverSuite('Idempotency keys', {}, (s) => {
     await lock.query('BEGIN');
     await lock.query('SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE', [alice.user.id]);
     const first = alice.post('/folders', json, keyed(key));
-    await until(
-      async () =>
-        (await s.sql("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
-          .length,
-      4000,
-      'the first request waits for the lock',
-    );
+    await until(() => s.waiting(), 4000, 'the first request waits for the lock');
     const second = await alice.post('/folders', json, keyed(key));
     fails(second, 409, 'IDEMPOTENCY_IN_PROGRESS');
     assert.equal(second.headers['retry-after'], '1');

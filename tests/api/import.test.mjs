@@ -185,7 +185,7 @@ serverSuite('Imports', {}, (s) => {
       await lock.query('BEGIN');
       await lock.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [alice.user.id]);
       const first = alice.post(HERE, { data }, { headers });
-      await until(() => state("wait_event_type = 'Lock'"), 4000, 'it waits for the lock');
+      await until(() => s.waiting(), 4000, 'it waits for the lock');
       assert.equal(await state("state = 'idle in transaction'"), 1, 'that of this test');
       fails(await alice.post(HERE, { data }, { headers }), 409, 'IDEMPOTENCY_IN_PROGRESS');
       fails(await alice.post(HERE, { data: [] }, { headers }), 422, 'IDEMPOTENCY_MISMATCH');

@@ -46,8 +46,7 @@ serverSuite('jobs', {}, (server) => {
     await session.query('UPDATE users SET change_seq = change_seq WHERE id = $1', [user.user.id]);
     await session.query('UPDATE notes SET deleted_at = NULL WHERE id = $1', [note.id]);
     const id = await addJob(server, 'trash_purge');
-    const waits = "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'";
-    await until(async () => (await server.sql(waits, [server.database])).length > 0, 10000, 'the job waits');
+    await until(() => server.waiting(), 10000, 'the job waits');
     await session.query('COMMIT');
     await ended(server, id);
     assert.equal((await server.sql('SELECT purged FROM notes WHERE id = $1', [note.id]))[0].purged, false);

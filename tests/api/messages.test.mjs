@@ -154,8 +154,7 @@ serverSuite('Messages', {}, (s) => {
       await other.query('BEGIN');
       await other.query('UPDATE chat_rooms SET member_count = 1 WHERE id = $1', [own.id]);
       const sent = bob.post(`/chat/rooms/${own.id}/messages`, { content: 'too late' });
-      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-      await until(async () => (await s.sql(waiting)).length, 10000, 'he waits');
+      await until(() => s.waiting(), 10000, 'he waits');
       await other.query('DELETE FROM room_members WHERE room_id = $1 AND user_id = $2', [own.id, bob.user.id]);
       await other.query('COMMIT');
       fails(await sent, status, code);

@@ -193,8 +193,7 @@ serverSuite('Note history', {}, (s) => {
     const waiting = (n) =>
       until(
         async () =>
-          (await s.sql("SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'", [s.database]))
-            .length === n,
+          (await s.waiting()) === n,
         5000,
         `${n} statements wait`,
       );

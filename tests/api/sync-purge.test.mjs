@@ -9,9 +9,6 @@ import { history, noteRow, pushNotes, quarrels, uuid } from './lib/sync.mjs';
 const note = (fields) => ({ id: uuid(), title: 'note', content: 'words', ...fields });
 
 serverSuite('Sync: deleting for good', { limits: { api: 'off' }, dbMax: 6 }, (s) => {
-  const waiting = async () =>
-    (await s.sql("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")).length;
-
   /** Runs the actions one behind the other: each waits for the lock of the user before the next one starts. */
   const queued = async (user, actions) => {
     const lock = await s.session();
@@ -20,7 +17,7 @@ serverSuite('Sync: deleting for good', { limits: { api: 'off' }, dbMax: 6 }, (s)
     const answers = [];
     for (const act of actions) {
       answers.push(act());
-      await until(async () => (await waiting()) === answers.length, 5000, 'it waits');
+      await until(async () => (await s.waiting()) === answers.length, 5000, 'it waits');
     }
     await lock.query('COMMIT');
     return Promise.all(answers);
@@ -55,7 +52,7 @@ serverSuite('Sync: deleting for good', { limits: { api: 'off' }, dbMax: 6 }, (s)
     await lock.query('BEGIN');
     await lock.query('SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE', [alice.user.id]);
     const [{ id }] = await s.sql("INSERT INTO jobs (type, payload, run_at) VALUES ('trash_purge', '{}', now()) RETURNING id");
-    await until(async () => (await waiting()) === 1, 15000, "the job waits for alice's lock");
+    await until(async () => (await s.waiting()) === 1, 15000, "the job waits for alice's lock");
     const [r] = await pushNotes(bob, [{ id: items[1].id, baseVersion: 2, deletedAt: null }]);
     assert.equal(r.item.deletedAt, null);
     await lock.query('COMMIT');

@@ -270,6 +270,12 @@ export class Server {
     return (await this.connection.query(text, params)).rows;
   }
 
+  /** How many statements wait for a lock that others hold. */
+  async waiting() {
+    const waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    return (await this.sql(waits)).length;
+  }
+
   /** A database session of the test's own, for locks; closed by stop(). */
   async session() {
     const client = await connect(this.pg, this.database);
