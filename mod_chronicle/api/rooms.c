@@ -276,6 +276,9 @@ static ch_err_t *create_room(ch_req_t *rq)
     if (err) {
         return err;
     }
+    /* nobody hears an event of it, but "unread" is for him from now on */
+    ch_publish(rq, &(ch_pub_t){ .what = CH_PUB_JOINED, .room = row.id,
+                                .user = row.user_id });
     return ch_reply_created(rq, rows, HERE "/", "Room created");
 }
 

@@ -17,7 +17,7 @@ typedef enum {
     CH_PUB_AGAIN,
     /* The user's marker is at `seq`: to the subscribers; "unread" to him. */
     CH_PUB_READ,
-    /* `user` is a member now, his marker at `seq`. */
+    /* `user` is a member now, his marker at `seq`; number 0: of a new room. */
     CH_PUB_JOINED,
     /* He is no member any more: to the subscribers, himself included, whose
      * sockets then are none any more. */

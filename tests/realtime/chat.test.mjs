@@ -347,6 +347,15 @@ serverSuite('Messages', { directives: ['ChronicleBlockedWords darn'] }, (server)
     await c.heard('unread', (data) => data.roomId === own.id && data.unreadCount === 0);
   });
 
+  it('who makes a room is a member like others: his open sockets are told what is unread', async () => {
+    const a = await Member.open(server, p.alice);
+    const own = await makeRoom(p.alice, [p.bob]);
+    await send(p.bob, own, 'one');
+    await a.heard('unread', (data) => data.roomId === own.id && data.unreadCount === 1);
+    ok(await p.alice.post(`/chat/rooms/${own.id}/read`, {}));
+    await a.heard('unread', (data) => data.roomId === own.id && data.unreadCount === 0);
+  });
+
   it('seq has no gap, and every socket hears the same order', async () => {
     const own = await makeRoom(p.alice, [p.bob, p.carol]);
     const members = await subscribed(server, own, p.alice, p.bob, p.carol);
