@@ -15,6 +15,7 @@
 
 typedef struct {
     ch_task_t task;
+    apr_time_t begun;
     const char *sid;
     ch_bytes_t json;
     const char *cookie;
@@ -182,7 +183,7 @@ static void let_in(const task_t *t, ch_engine_t *engine)
     ch_sock_t *sock = ch_heap_take(sizeof(*sock));
     unsigned char id[16];
     ch_user_t *user;
-    int i;
+    int i, is_late;
 
     sock->id = ch_core.next_id++;
     sock->engine = engine;
@@ -193,9 +194,13 @@ static void let_in(const task_t *t, ch_engine_t *engine)
     ch_uuid_bytes(t->who->user_id, id);
     engine->sock = sock;
     apr_hash_set(ch_core.socks, &sock->id, sizeof(sock->id), sock);
+    is_late = ch_hub_is_late(t->task.conf->site, id, t->begun);
     user = ch_hub_enter(sock, id);
     for (i = 0; i < ch_rows_count(t->members); i++) {
         ch_tend_member(user, t->members, i);
+    }
+    if (is_late) {
+        ch_tend_sessions(t->task.conf, user);
     }
     ch_engine_due(engine, CH_DUE_CONNECT, 0);
     ch_engine_due(
@@ -235,6 +240,7 @@ int ch_connect(ch_engine_t *engine, const ch_sio_packet_t *packet)
         return 0;
     }
     t = ch_hands_task(sizeof(*t), engine->conf);
+    t->begun = ch_loop_now(ch_core.loop);
     t->sid = apr_pstrdup(t->task.pool, engine->sid);
     t->json = (ch_bytes_t){ apr_pstrmemdup(t->task.pool, packet->json.data,
                                            packet->json.len),

@@ -180,27 +180,24 @@ static void marker_moved(ch_room_t *room, const ch_record_t *record)
     drop_counts(&counts);
 }
 
-static void joined(ch_room_t *room, const ch_record_t *record)
+static void enters(const ch_record_t *record)
 {
-    ch_user_t *user = ch_hub_user(room->conf->site, record->user);
+    ch_user_t *user = ch_hub_moved(record->site, record->user);
     ch_membership_t as = { .mark = record->seq, .number = record->number,
                            .seq = record->seq };
 
-    to_room(room, record);
     if (user) {
-        user->moved = ch_loop_now(ch_core.loop);
-        memcpy(as.room, room->key, 16);
+        memcpy(as.room, record->room, 16);
         ch_hub_member(user, &as);
     }
 }
 
 static void left(ch_room_t *room, const ch_record_t *record)
 {
-    ch_user_t *user = ch_hub_user(room->conf->site, record->user);
+    ch_user_t *user = ch_hub_moved(record->site, record->user);
 
     to_room(room, record);
     if (user) {
-        user->moved = ch_loop_now(ch_core.loop);
         ch_hub_no_member(user, room, record->number);
     }
 }
@@ -236,7 +233,8 @@ static void act(ch_room_t *room, const ch_record_t *record)
         marker_moved(room, record);
         break;
     case CH_PUB_JOINED:
-        joined(room, record);
+        to_room(room, record);
+        enters(record);
         break;
     case CH_PUB_LEFT:
         left(room, record);
@@ -320,6 +318,20 @@ void ch_deliver_behind(ch_room_t *room, apr_int64_t number)
     }
 }
 
+/* An event of before the moment at which we began: the database knew of it
+ * then, but was not asked about this user. */
+static void look_again(const ch_record_t *record)
+{
+    ch_user_t *user;
+
+    if (record->what == CH_PUB_JOINED || record->what == CH_PUB_LEFT) {
+        user = ch_hub_moved(record->site, record->user);
+        if (user) {
+            ch_tend_sessions(user->conf, user);
+        }
+    }
+}
+
 static void in_order(ch_room_t *room, const ch_record_t *record)
 {
     if (!record->number) {
@@ -332,6 +344,9 @@ static void in_order(ch_room_t *room, const ch_record_t *record)
         room->next++;
         act(room, record);
         ch_deliver_early(room);
+    }
+    else {
+        look_again(record);
     }
 }
 
@@ -382,25 +397,15 @@ static void to_rooms(const ch_record_t *record)
     ch_chunk_drop(chunk);
 }
 
-/* A user who is here becomes a member of a room of which nobody else here
- * is. */
-static ch_room_t *room_of(const ch_record_t *record)
+/* A room of which nobody here is a member, or was: somebody may become one. */
+static void elsewhere(const ch_record_t *record)
 {
-    ch_room_t *room = ch_hub_room(record->site, record->room);
-    ch_user_t *user;
-    ch_membership_t as = { .mark = record->seq, .number = record->number,
-                           .seq = record->seq };
-
-    if (room || record->what != CH_PUB_JOINED) {
-        return room;
+    if (record->what == CH_PUB_JOINED) {
+        enters(record);
     }
-    user = ch_hub_user(record->site, record->user);
-    if (user) {
-        user->moved = ch_loop_now(ch_core.loop);
-        memcpy(as.room, record->room, 16);
-        ch_hub_member(user, &as);
+    else if (record->what == CH_PUB_LEFT) {
+        ch_hub_moved(record->site, record->user);
     }
-    return NULL;
 }
 
 void ch_deliver(const ch_record_t *record)
@@ -418,10 +423,13 @@ void ch_deliver(const ch_record_t *record)
                       record->seq != 0);
     }
     if (is_set(record->room)) {
-        room = room_of(record);
+        room = ch_hub_room(record->site, record->room);
         if (room) {
             in_order(room, record);
             ch_hub_tidy(room);
+        }
+        else {
+            elsewhere(record);
         }
         return;
     }

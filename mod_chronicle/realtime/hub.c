@@ -11,6 +11,10 @@
 static apr_hash_t *users;
 static apr_hash_t *rooms;
 
+/* When one of those who are not here joined or left something last, by the
+ * last byte of their ids. */
+static apr_time_t strangers[256];
+
 void ch_hub_open(void)
 {
     users = apr_hash_make(ch_core.pool);
@@ -30,6 +34,21 @@ ch_user_t *ch_hub_user(int site, const unsigned char id[16])
 
     make_key(key, site, id);
     return apr_hash_get(users, key, CH_KEY_LEN);
+}
+
+ch_user_t *ch_hub_moved(int site, const unsigned char id[16])
+{
+    ch_user_t *user = ch_hub_user(site, id);
+
+    *(user ? &user->moved : &strangers[id[15]]) = ch_loop_now(ch_core.loop);
+    return user;
+}
+
+int ch_hub_is_late(int site, const unsigned char id[16], apr_time_t since)
+{
+    const ch_user_t *user = ch_hub_user(site, id);
+
+    return (user ? user->moved : strangers[id[15]]) >= since;
 }
 
 ch_room_t *ch_hub_room(int site, const unsigned char id[16])
@@ -242,7 +261,7 @@ ch_user_t *ch_hub_enter(ch_sock_t *sock, const unsigned char id[16])
         make_key(user->key, conf->site, id);
         user->conf = conf;
         user->timer.due = on_offline;
-        user->moved = ch_loop_now(ch_core.loop);
+        user->moved = strangers[id[15]];
         apr_hash_set(users, user->key, CH_KEY_LEN, user);
     }
     ch_loop_timer_clear(&user->timer);

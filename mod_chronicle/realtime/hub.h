@@ -21,7 +21,7 @@ struct ch_user_t {
     ch_sock_t *socks;
     ch_member_t *members; /* of which rooms */
     ch_timer_t timer;     /* he is offline then */
-    apr_time_t moved;     /* when he came, joined or left something last */
+    apr_time_t moved;     /* when he joined or left something last */
     unsigned syncing : 1; /* "sync:changed" is being made */
     unsigned again : 1;   /* and once more after that */
 };
@@ -91,6 +91,14 @@ ch_user_t *ch_hub_enter(ch_sock_t *sock, const unsigned char id[16]);
 void ch_hub_leave(ch_sock_t *sock);
 
 ch_user_t *ch_hub_user(int site, const unsigned char id[16]);
+
+/* The same of somebody who joins or leaves something now. */
+ch_user_t *ch_hub_moved(int site, const unsigned char id[16]);
+
+/* Whether he may have done so since then, whether he was here or not: what the
+ * database said of his rooms may be older. */
+int ch_hub_is_late(int site, const unsigned char id[16], apr_time_t since);
+
 ch_room_t *ch_hub_room(int site, const unsigned char id[16]);
 
 /* What the database knows of a membership, as of that moment: number and seq

@@ -1,7 +1,11 @@
-/* Tests of realtime/tend: what the database said of members, when something
- * happened before that was heard. */
+/* Tests of realtime/tend and realtime/connect: what the database said of
+ * members, when something happened before that was heard. */
 #include "ch_realtime.h"
 
+#include "auth/auth.h"
+#include "base/jsonw.h"
+#include "base/seal.h"
+#include "realtime/presence.h"
 #include "store/sql_gen.h"
 
 #define ROOM 1
@@ -10,6 +14,7 @@
 
 static const char living, members; /* what rows are of */
 static int is_in;              /* whether there is one row of members */
+static int whose = 'a';            /* it is then */
 static int looks, may_answer;      /* atomic */
 
 static ch_err_t *fake_sessions(ch_db_t *db, const sql_hub_sessions_t *in,
@@ -42,7 +47,7 @@ static const char *fake_text(const ch_rows_t *rows, int row, const char *name)
         return strcmp(name, "id") == 0 ? "00000000-0000-0000-0000-000000000000"
                                        : "user";
     }
-    return text_of(strcmp(name, "user_id") == 0 ? 'a' : ROOM);
+    return text_of(strcmp(name, "user_id") == 0 ? whose : ROOM);
 }
 
 static apr_int64_t fake_int(const ch_rows_t *rows, int row, const char *name)
@@ -55,6 +60,31 @@ static int fake_bool(const ch_rows_t *rows, int row, const char *name)
     return 1;
 }
 
+/* Who connects is b. */
+static ch_err_t *fake_enter(ch_req_t *rq, const char *place, const char *user,
+                            ch_rows_t **out)
+{
+    return fake_members(rq->db, NULL, out);
+}
+
+static ch_err_t *fake_stage(ch_req_t *rq)
+{
+    static ch_principal_t who = { .session_id = "00000000-0000-0000-0000-"
+                                                "000000000000" };
+
+    who.user_id = text_of('b');
+    rq->who = &who;
+    return NULL;
+}
+
+static ch_err_t *fake_principal(ch_db_t *db,
+                                const sql_session_principal_t *in,
+                                ch_rows_t **out)
+{
+    *out = NULL;
+    return NULL;
+}
+
 #define sql_hub_sessions fake_sessions
 #define sql_hub_members fake_members
 #define ch_rows_count fake_count
@@ -65,8 +95,16 @@ static int fake_bool(const ch_rows_t *rows, int row, const char *name)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" /* of what tests share */
 #include "realtime/tend.c"
-#pragma GCC diagnostic pop
 #undef id_of
+#define ch_presence_enter fake_enter
+#define ch_identify_stage fake_stage
+#define ch_authenticate_stage fake_stage
+#define ch_permit_stage fake_stage
+#define sql_session_principal fake_principal
+#define enter enter_here
+#include "realtime/connect.c"
+#undef enter
+#pragma GCC diagnostic pop
 
 /* --- what happens meanwhile ------------------------------------------- */
 
@@ -97,7 +135,7 @@ static void end_look(int times)
 
 static int has_room(void)
 {
-    return ch_hub_user(SITE, id_of('a'))->members != NULL;
+    return ch_hub_user(SITE, id_of((unsigned char)whose))->members != NULL;
 }
 
 START_TEST(nothing_happens)
@@ -143,5 +181,87 @@ START_TEST(leaves_meanwhile)
 }
 END_TEST
 
+/* The room was heard of by somebody else, behind the moment at which a joined
+ * or left it: nothing is behind that any more. */
+START_TEST(joins_before_we_began)
+{
+    client_t b;
+
+    begin_realtime(NULL);
+    open_user(&a, 'a');
+    open_user(&b, 'b');
+    add_member('b', ROOM, (ch_membership_t){ .number = 5 });
+    looks = 0;
+    may_answer = is_in = 1;
+    run_for(MS(2));
+    DELIVER(.what = CH_PUB_EMIT, .room = ROOM, .number = 5);
+    DELIVER(.what = CH_PUB_JOINED, .room = ROOM, .user = 'a', .number = 4);
+    run_for(MS(2));
+    wait_for(looks && has_room());
+    is_in = 0;
+    DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'a', .number = 5);
+    wait_for(!has_room());
+    end_realtime();
+}
+END_TEST
+
+/* --- who connects ----------------------------------------------------- */
+
+static int is_here(void)
+{
+    return ch_hub_user(SITE, id_of('b')) != NULL;
+}
+
+static void begin_connect(int member)
+{
+    const ch_engine_in_t in = new_session();
+    const ch_sio_packet_t packet = { .json = { "", 0 } };
+
+    begin_realtime(NULL);
+    looks = may_answer = 0;
+    is_in = member;
+    whose = 'b';
+    ck_assert_int_eq(ch_connect(ch_engine_open(&in), &packet), 1);
+    wait_for(has_looked(1));
+    ck_assert_int_eq(is_here(), 0);
+}
+
+START_TEST(nothing_happens_to_who_connects)
+{
+    begin_connect(1);
+    end_look(1);
+    ck_assert(is_here() && has_room());
+    end_realtime();
+}
+END_TEST
+
+START_TEST(joins_while_he_connects)
+{
+    begin_connect(0);
+    DELIVER(.what = CH_PUB_JOINED, .room = ROOM, .user = 'b', .number = 1);
+    ck_assert_int_eq(is_here(), 0);
+    is_in = 1;
+    __atomic_store_n(&may_answer, 1, __ATOMIC_SEQ_CST);
+    wait_for(is_here() && has_room());
+    end_realtime();
+}
+END_TEST
+
+START_TEST(leaves_while_he_connects)
+{
+    begin_connect(1);
+    DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'b', .number = 1);
+    ck_assert_int_eq(is_here(), 0);
+    is_in = 0;
+    __atomic_store_n(&may_answer, 1, __ATOMIC_SEQ_CST);
+    wait_for(is_here() && !has_room());
+    end_realtime();
+}
+END_TEST
+
 CH_SUITE_MAIN("realtime/tend", CH_ONCE(nothing_happens),
-              CH_ONCE(joins_meanwhile), CH_ONCE(leaves_meanwhile))
+              CH_ONCE(joins_meanwhile), CH_ONCE(leaves_meanwhile),
+              CH_ONCE(joins_before_we_began),
+              CH_ONCE(nothing_happens_to_who_connects),
+              CH_ONCE(joins_while_he_connects),
+              CH_ONCE(leaves_while_he_connects))
