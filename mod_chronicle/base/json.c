@@ -320,41 +320,6 @@ ch_err_t *ch_json_parse(apr_pool_t *pool, const char *data, size_t len,
     return NULL;
 }
 
-static const ch_json_t *parse_any(scan_t *scan)
-{
-    json_error_t error;
-    json_t *root;
-
-    if (look_over(scan) != NULL) {
-        return NULL;
-    }
-    if (scan->lone != NULL) {
-        mend(scan);
-    }
-    if (scan->reals != NULL) {
-        make_real(scan);
-    }
-    root = json_loadb(scan->data, scan->len, JSON_ALLOW_NUL | JSON_DECODE_ANY,
-                      &error);
-    if (root == NULL) {
-        return NULL;
-    }
-    apr_pool_cleanup_register(scan->pool, root, forget,
-                              apr_pool_cleanup_null);
-    return out_of(root);
-}
-
-const ch_json_t *ch_json_parse_any(apr_pool_t *pool, const char *data,
-                                   size_t len, int depth_max)
-{
-    scan_t scan = { .pool = pool,
-                    .data = len > 0 ? data : "",
-                    .len = len,
-                    .depth_max = depth_max };
-
-    return parse_any(&scan);
-}
-
 const ch_json_t *ch_json_parse_mended(apr_pool_t *pool, const char *data,
                                       size_t len, int depth_max)
 {
@@ -363,8 +328,25 @@ const ch_json_t *ch_json_parse_mended(apr_pool_t *pool, const char *data,
                     .len = len,
                     .depth_max = depth_max,
                     .mends = 1 };
+    json_error_t error;
+    json_t *root;
 
-    return parse_any(&scan);
+    if (look_over(&scan) != NULL) {
+        return NULL;
+    }
+    if (scan.lone != NULL) {
+        mend(&scan);
+    }
+    if (scan.reals != NULL) {
+        make_real(&scan);
+    }
+    root = json_loadb(scan.data, scan.len, JSON_ALLOW_NUL | JSON_DECODE_ANY,
+                      &error);
+    if (root == NULL) {
+        return NULL;
+    }
+    apr_pool_cleanup_register(pool, root, forget, apr_pool_cleanup_null);
+    return out_of(root);
 }
 
 ch_json_e ch_json_type(const ch_json_t *value)

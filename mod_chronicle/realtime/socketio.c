@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "base/heap.h"
 #include "base/jsonw.h"
 #include "realtime/engineio.h"
@@ -178,20 +180,66 @@ static int placeholders_fit(const ch_json_t *value, int count)
     return 1;
 }
 
+/* Where the first element of an array ends that has more levels than are read;
+ * 0 when it has not, or they begin before. */
+static size_t deep_after(ch_bytes_t json)
+{
+    size_t at, end = 0;
+    int depth = 0, quoted = 0;
+
+    for (at = 0; at < json.len; at++) {
+        char c = json.data[at];
+
+        if (quoted && c == '\\') {
+            at++;
+        }
+        else if (c == '"') {
+            quoted = !quoted;
+        }
+        else if (!quoted) {
+            end = !end && depth == 1 && c == ',' ? at : end;
+            depth += c == '[' || c == '{';
+            depth -= c == ']' || c == '}';
+        }
+        if (depth > CH_JSON_DEPTH_MAX) {
+            return end;
+        }
+    }
+    return 0;
+}
+
+/* The array, or what it begins with when its arguments are too deep. */
+static const ch_json_t *read_args(apr_pool_t *pool, ch_bytes_t json,
+                                  int *is_whole)
+{
+    const ch_json_t *args = ch_json_parse_mended(pool, json.data, json.len,
+                                                 CH_JSON_DEPTH_MAX);
+    size_t end = args ? 0 : deep_after(json);
+
+    *is_whole = end == 0;
+    if (end) {
+        char *text = apr_pstrmemdup(pool, json.data, end + 1);
+
+        text[end] = ']';
+        args = ch_json_parse_mended(pool, text, end + 1, CH_JSON_DEPTH_MAX);
+    }
+    return args;
+}
+
 int ch_sio_event(apr_pool_t *pool, const ch_sio_packet_t *packet,
                  ch_sio_event_t *out)
 {
-    const ch_json_t *args = ch_json_parse_mended(
-        pool, packet->json.data, packet->json.len, CH_JSON_DEPTH_MAX);
+    int is_whole;
+    const ch_json_t *args = read_args(pool, packet->json, &is_whole);
 
     if (!args || ch_json_type(args) != CH_JSON_ARRAY
         || ch_json_size(args) == 0) {
         return 0;
     }
-    out->args = args;
+    out->args = is_whole ? args : NULL;
     out->name = name_of(pool, ch_json_at(args, 0));
     /* without attachments it is nothing but an object */
-    return out->name && (packet->attachments == 0 ||
+    return out->name && (packet->attachments == 0 || !is_whole ||
                          placeholders_fit(args, packet->attachments));
 }
 

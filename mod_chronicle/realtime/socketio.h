@@ -40,11 +40,13 @@ int ch_sio_read(const char *text, size_t len, ch_sio_packet_t *out);
  * ({"_placeholder":true,"num":n}) names an attachment that is not there.
  * The arguments may hold U+0000 and repeated keys, and U+FFFD stands where
  * there was half a surrogate pair (ch_json_parse_mended): who takes the values
- * parses them strictly.
+ * parses them strictly. Of arguments deeper than CH_JSON_DEPTH_MAX nothing is
+ * known but the name.
  * Everything lives with pool. */
 typedef struct {
     const char *name;
-    const ch_json_t *args; /* the whole array, the name is at 0 */
+    const ch_json_t *args; /* the whole array, the name is at 0; NULL = it is
+                            * too deep */
 } ch_sio_event_t;
 
 int ch_sio_event(apr_pool_t *pool, const ch_sio_packet_t *packet,

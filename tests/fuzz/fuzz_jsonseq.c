@@ -30,7 +30,7 @@ static ch_err_t *take(void *ctx, int index, const char *text, size_t len)
     ch_buf_add(taker->given, text, len);
     if (taker->want) {
         CH_PROMISE((size_t)index < ch_json_size(taker->want));
-        json = ch_json_parse_any(taker->pool, text, len, CH_JSON_DEPTH_MAX);
+        json = ch_json_parse_mended(taker->pool, text, len, CH_JSON_DEPTH_MAX);
         CH_PROMISE(json != NULL);
         CH_PROMISE(strcmp(ch_json_dump(taker->pool, json),
                           ch_json_dump(taker->pool,

@@ -81,6 +81,17 @@ serverSuite('Payloads', {}, (server) => {
     await member.fails('MALFORMED_JSON', 'presence:set', [{ '\ud800': 'busy' }]);
   });
 
+  it('more levels than a payload may have', async () => {
+    const nested = (levels) => (levels ? [nested(levels - 1)] : []);
+    for (const levels of [30, 31, 1000]) {
+      const code = levels > 30 ? 'MALFORMED_JSON' : 'VALIDATION_ERROR';
+      await member.fails(code, 'presence:set', [{ status: nested(levels - 1) }]);
+    }
+    await member.fails('VALIDATION_ERROR', 'nothing', [nested(100)]);
+    member.socket.emit('presence:set', { status: nested(100) });
+    isError(await member.heard('error'), 'MALFORMED_JSON', []);
+  });
+
   it('the socket stays, and what is good is answered', async () => {
     assert.deepEqual(await member.ok('presence:set', { status: 'busy' }), { status: 'busy' });
   });

@@ -32,6 +32,7 @@ const ECHOES = [
   ['one that comes back by another name', '42/echo,["message",1]', { back: '42/echo,["message-back",1]' }],
   ['half a character, as of a text that was cut', '42/echo,["cut","a\\ud83d","\\udc00\\ud83d b"]'],
   ['deep', `42/echo,["deep",${'['.repeat(20)}${']'.repeat(20)}]`],
+  ['deeper than a body may be', `42/echo,["deep",${'['.repeat(1000)}"]["${']'.repeat(1000)}]`],
   ['100 KB', `42/echo,["long","${'0123456789'.repeat(10000)}"]`],
 ];
 

@@ -125,6 +125,9 @@ END_TEST
 
 #define HOLD(num) "{\"_placeholder\":true,\"num\":" num "}"
 
+#define TOO_DEEP 99
+#define DEEP "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+
 static const struct {
     const char *text;
     const char *name; /* NULL = it is none */
@@ -174,7 +177,15 @@ static const struct {
       "a", 2 },
     { "2[\"a\",[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"
       "]]",
-      NULL, 0 },
+      "a", TOO_DEEP },
+    { "2[\"\\\"],[\\u00e9\" ,{\"[\":" DEEP "\"\\\\\",x",
+      "\"],[\xC3\xA9", TOO_DEEP },
+    { "51-[\"a\"," HOLD("7") "," DEEP "]", "a", TOO_DEEP },
+    { "2[" DEEP ",\"a\"]", NULL, 0 },
+    { "2[[[]]," DEEP, NULL, 0 },
+    { "2[\"connect\"," DEEP, NULL, 0 },
+    { "2[\"\\x\"," DEEP, NULL, 0 },
+    { "2[\"a\",\"" DEEP, NULL, 0 },
     /* places of attachments */
     { "51-[\"a\"," HOLD("0") "]", "a", 2 },
     { "52-[\"a\",{\"b\":[" HOLD("1") ",1," HOLD("0") "]}]", "a", 2 },
@@ -205,7 +216,8 @@ START_TEST(reads_events)
     ck_assert_int_eq(good, events[_i].name != NULL);
     if (good) {
         ck_assert_str_eq(event.name, events[_i].name);
-        ck_assert_uint_eq(ch_json_size(event.args), events[_i].args);
+        ck_assert_uint_eq(event.args ? ch_json_size(event.args) : TOO_DEEP,
+                          events[_i].args);
     }
 }
 END_TEST
