@@ -194,7 +194,8 @@ static void let_in(const task_t *t, ch_engine_t *engine)
     ch_uuid_bytes(t->who->user_id, id);
     engine->sock = sock;
     apr_hash_set(ch_core.socks, &sock->id, sizeof(sock->id), sock);
-    is_late = ch_hub_is_late(t->task.conf->site, id, t->begun);
+    is_late = ch_hub_is_late(t->task.conf->site, id, t->begun)
+              || ch_hub_is_late(t->task.conf->site, sock->session, t->begun);
     user = ch_hub_enter(sock, id);
     for (i = 0; i < ch_rows_count(t->members); i++) {
         ch_tend_member(user, t->members, i);

@@ -45,6 +45,7 @@ typedef struct {
     ch_sio_packet_t packet;
     ch_principal_t who;
     const char *client_ip;
+    apr_time_t begun;
     int expired;
     apr_uint32_t counted;
     apr_time_t minute;
@@ -57,6 +58,7 @@ typedef struct {
     wish_t wishes[ROOMS_MAX];
     int wish_count;
     apr_int64_t renewed; /* 0 = not */
+    unsigned char session[16]; /* by whose token */
 } task_t;
 
 /* --- what handlers ask for -------------------------------------------- */
@@ -140,9 +142,13 @@ void ch_event_typing(ch_event_t *event, const char *room, int on)
     wish_of(event, room)->typing = on ? 1 : 2;
 }
 
-void ch_event_renew(ch_event_t *event, apr_int64_t expires)
+void ch_event_renew(ch_event_t *event, const char *session,
+                    apr_int64_t expires)
 {
-    ((task_t *)event->task)->renewed = expires;
+    task_t *t = event->task;
+
+    t->renewed = expires;
+    ch_uuid_bytes(session, t->session);
 }
 
 /* --- the room's own event --------------------------------------------- */
@@ -173,7 +179,7 @@ static ch_err_t *refresh(ch_event_t *event)
     if (strcmp(rq->who->user_id, before->user_id) != 0) {
         return ch_err_make(rq->pool, CH_E_INVALID_TOKEN, NULL);
     }
-    ch_event_renew(event, expires);
+    ch_event_renew(event, rq->who->session_id, expires);
     CH_BUF_LIT(event->data, "{\"expiresAt\":");
     ch_jsonw_time(event->data, apr_time_from_sec(expires));
     ch_buf_putc(event->data, '}');
@@ -383,6 +389,22 @@ static void grant(const task_t *t, ch_sock_t *sock, const wish_t *wish)
     }
 }
 
+static void renew(const task_t *t, ch_sock_t *sock)
+{
+    const ch_conf_t *conf = t->task.conf;
+
+    sock->expires = t->renewed;
+    sock->told_expired = 0;
+    memcpy(sock->session, t->session, sizeof(sock->session));
+    ch_engine_due(
+        sock->engine, CH_DUE_TOKEN,
+        ch_loop_when(ch_core.loop, apr_time_from_sec(t->renewed)));
+    if (ch_hub_is_late(conf->site, t->session, t->begun)
+        || ch_hub_is_late(conf->site, sock->user->key, t->begun)) {
+        ch_tend_sessions(conf, sock->user);
+    }
+}
+
 static void begin(ch_sock_t *sock);
 
 static void done(ch_task_t *task)
@@ -410,11 +432,7 @@ static void done(ch_task_t *task)
         grant(t, sock, &t->wishes[i]);
     }
     if (t->good && t->renewed) {
-        sock->expires = t->renewed;
-        sock->told_expired = 0;
-        ch_engine_due(sock->engine, CH_DUE_TOKEN,
-                      ch_loop_when(ch_core.loop,
-                                   apr_time_from_sec(t->renewed)));
+        renew(t, sock);
     }
     begin(sock);
 }
@@ -447,6 +465,7 @@ static void begin(ch_sock_t *sock)
     }
     t = ch_hands_task(sizeof(*t), sock->engine->conf);
     t->sock = sock->id;
+    t->begun = ch_loop_now(ch_core.loop);
     t->packet.type = CH_SIO_EVENT;
     t->packet.ack = waiting->ack;
     t->packet.attachments = waiting->attachments;

@@ -53,7 +53,9 @@ int ch_event_is_subscribed(ch_event_t *event, const char *room);
  * other sockets, and taken back after 5 s. */
 void ch_event_typing(ch_event_t *event, const char *room, int on);
 
-/* Until when the socket's token is good, seconds. */
-void ch_event_renew(ch_event_t *event, apr_int64_t expires);
+/* The socket is of this session now, and until when its token is good,
+ * seconds. */
+void ch_event_renew(ch_event_t *event, const char *session,
+                    apr_int64_t expires);
 
 #endif

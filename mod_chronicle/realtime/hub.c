@@ -11,8 +11,8 @@
 static apr_hash_t *users;
 static apr_hash_t *rooms;
 
-/* When one of those who are not here joined or left something last, by the
- * last byte of their ids. */
+/* When something happened last to users who are not here, and to sessions, by
+ * the last byte of their ids. */
 static apr_time_t strangers[256];
 
 void ch_hub_open(void)
@@ -36,11 +36,21 @@ ch_user_t *ch_hub_user(int site, const unsigned char id[16])
     return apr_hash_get(users, key, CH_KEY_LEN);
 }
 
+void ch_hub_note(const unsigned char id[16])
+{
+    strangers[id[15]] = ch_loop_now(ch_core.loop);
+}
+
 ch_user_t *ch_hub_moved(int site, const unsigned char id[16])
 {
     ch_user_t *user = ch_hub_user(site, id);
 
-    *(user ? &user->moved : &strangers[id[15]]) = ch_loop_now(ch_core.loop);
+    if (user) {
+        user->moved = ch_loop_now(ch_core.loop);
+    }
+    else {
+        ch_hub_note(id);
+    }
     return user;
 }
 
@@ -48,7 +58,7 @@ int ch_hub_is_late(int site, const unsigned char id[16], apr_time_t since)
 {
     const ch_user_t *user = ch_hub_user(site, id);
 
-    return (user ? user->moved : strangers[id[15]]) >= since;
+    return strangers[id[15]] >= since || (user && user->moved >= since);
 }
 
 ch_room_t *ch_hub_room(int site, const unsigned char id[16])

@@ -95,8 +95,12 @@ ch_user_t *ch_hub_user(int site, const unsigned char id[16]);
 /* The same of somebody who joins or leaves something now. */
 ch_user_t *ch_hub_moved(int site, const unsigned char id[16]);
 
-/* Whether he may have done so since then, whether he was here or not: what the
- * database said of his rooms may be older. */
+/* A session ends now, or a user is another one. */
+void ch_hub_note(const unsigned char id[16]);
+
+/* Whether that, or the same as above, may have happened to a user or a session
+ * since then, whether he was here or not: what the database said may be
+ * older. */
 int ch_hub_is_late(int site, const unsigned char id[16], apr_time_t since);
 
 ch_room_t *ch_hub_room(int site, const unsigned char id[16]);

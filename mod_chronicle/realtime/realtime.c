@@ -50,6 +50,7 @@ static void session_ended(const unsigned char id[16])
 {
     apr_hash_index_t *at = apr_hash_first(NULL, ch_core.socks);
 
+    ch_hub_note(id); /* one that connects is not here yet */
     while (at) {
         ch_sock_t *sock = apr_hash_this_val(at);
 
@@ -64,6 +65,7 @@ static void user_changed(const ch_record_t *record)
 {
     ch_user_t *user = ch_hub_user(record->site, record->user);
 
+    ch_hub_note(record->user);
     if (user) {
         ch_tend_sessions(user->conf, user);
     }

@@ -101,13 +101,15 @@ static void look_sessions(ch_task_t *task)
     ch_hands_complain(rq, t->err);
 }
 
-static void judge_sock(const sessions_task_t *t, apr_uint64_t id)
+static void judge_sock(const sessions_task_t *t, int i)
 {
-    ch_sock_t *sock = ch_socket_find(id);
+    ch_sock_t *sock = ch_socket_find(APR_ARRAY_IDX(t->socks, i, apr_uint64_t));
+    unsigned char session[16];
     int row;
 
-    if (!sock) {
-        return;
+    ch_uuid_bytes(APR_ARRAY_IDX(t->sessions, i, const char *), session);
+    if (!sock || memcmp(session, sock->session, 16) != 0) {
+        return; /* it was renewed by another session's token meanwhile */
     }
     row = (int)(intptr_t)apr_hash_get(t->alive, sock->session, 16) - 1;
     if (row < 0) {
@@ -187,7 +189,7 @@ static void sessions_looked(ch_task_t *task)
     }
     send_batch(&again);
     for (i = 0; i < t->socks->nelts; i++) {
-        judge_sock(t, APR_ARRAY_IDX(t->socks, i, apr_uint64_t));
+        judge_sock(t, i);
     }
 }
 

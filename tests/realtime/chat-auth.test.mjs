@@ -152,6 +152,17 @@ serverSuite('Sessions that end', {}, (server) => {
     await areOut([as]);
   });
 
+  it('the session is that of the token by which a socket was renewed', async () => {
+    const user = await server.user();
+    const [before_, now_] = await parallel(2, () => login(server, user));
+    const member = await Member.open(server, before_);
+    await member.ok('auth:refresh', { token: now_.token });
+    ok(await before_.post('/auth/logout', {}));
+    await member.silent('session:revoked');
+    ok(await now_.post('/auth/logout', {}));
+    await areOut([member]);
+  });
+
   it('by cookie: its sockets too', async () => {
     const cookie = await cookieLogin(server, await server.user());
     const member = new Member(server, { extraHeaders: { Cookie: cookieHeader(cookie), Origin: server.origin } });

@@ -259,9 +259,23 @@ START_TEST(leaves_while_he_connects)
 }
 END_TEST
 
+/* His session, or he himself, is another one by now: that is looked at. */
+START_TEST(ends_while_he_connects)
+{
+    static const unsigned char session[16];
+
+    begin_connect(1);
+    ch_hub_note(_i ? id_of('b') : session);
+    end_look(2);
+    ck_assert(is_here() && has_room());
+    end_realtime();
+}
+END_TEST
+
 CH_SUITE_MAIN("realtime/tend", CH_ONCE(nothing_happens),
               CH_ONCE(joins_meanwhile), CH_ONCE(leaves_meanwhile),
               CH_ONCE(joins_before_we_began),
               CH_ONCE(nothing_happens_to_who_connects),
               CH_ONCE(joins_while_he_connects),
-              CH_ONCE(leaves_while_he_connects))
+              CH_ONCE(leaves_while_he_connects),
+              { .test = ends_while_he_connects, .times = 2 })
