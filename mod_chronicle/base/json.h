@@ -25,7 +25,7 @@ ch_err_t *ch_json_parse(apr_pool_t *pool, const char *data, size_t len,
 
 /* The same as RFC 8259 has it: U+0000 and repeated keys are taken. U+FFFD
  * stands for escapes of lone surrogates: programs that cut texts within a pair
- * write those. NULL when it is no JSON, or too deep, or has too many values. */
+ * write those. NULL when it is no JSON, too deep, or has too many values. */
 const ch_json_t *ch_json_parse_mended(apr_pool_t *pool, const char *data,
                                       size_t len, int depth_max);
 
