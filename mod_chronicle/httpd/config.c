@@ -405,11 +405,29 @@ static const char *what_dbd_lacks(server_rec *main_server, server_rec *server)
     return NULL;
 }
 
+/* A virtual host without a directive of ours has the main server's settings,
+ * the very ones. Where it names a database of its own it needs a copy, which
+ * will lead there. */
+static void part_from_main(apr_pool_t *pool, server_rec *main_server)
+{
+    ch_settings_t *shared = ch_config_of(main_server);
+    server_rec *server;
+
+    for (server = main_server->next; server; server = server->next) {
+        if (ch_config_of(server) == shared
+            && ch_config_dbd_owner(main_server, server) == server) {
+            ap_set_module_config(server->module_config, &chronicle_module,
+                                 apr_pmemdup(pool, shared, sizeof(*shared)));
+        }
+    }
+}
+
 int ch_config_finish(apr_pool_t *pool, server_rec *main_server)
 {
     server_rec *server;
     int id = 0;
 
+    part_from_main(pool, main_server);
     for (server = main_server; server; server = server->next) {
         ch_settings_t *settings = ch_config_of(server);
         const char *error;
