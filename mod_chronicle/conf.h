@@ -80,6 +80,8 @@ struct ch_conf_t {
     int db_wait_ms;
     int job_workers; /* runners of jobs in this server */
     int cache_size;  /* bytes, of the whole server */
+    unsigned char db_key[32]; /* of its DBDParams, for keys that databases
+                               * might share */
     int site; /* number of its database, -1 = one too many; servers that share
                * a database share it */
     apr_off_t import_limit; /* bytes of a file of conversations */

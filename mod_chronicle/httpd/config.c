@@ -405,6 +405,15 @@ static const char *what_dbd_lacks(server_rec *main_server, server_rec *server)
     return NULL;
 }
 
+/* Elsewhere another database may have the same number as this one. */
+static void name_database(apr_pool_t *pool, server_rec *main_server,
+                          server_rec *server, ch_conf_t *conf)
+{
+    const char *params = ch_config_dbd_params(pool, main_server, server);
+
+    ch_seal_sha256(params, strlen(params), conf->db_key);
+}
+
 /* A virtual host without a directive of ours has the main server's settings,
  * the very ones. Where it names a database of its own it needs a copy, which
  * will lead there. */
@@ -454,6 +463,7 @@ int ch_config_finish(apr_pool_t *pool, server_rec *main_server)
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         fill_conf(pool, &settings->conf, settings, id);
+        name_database(pool, main_server, server, &settings->conf);
     }
     return OK;
 }

@@ -126,7 +126,8 @@ static int reader_of(const ch_req_t *rq, unsigned char reader[16])
 
 /* The key of this answer as things are now; 0 when nobody can tell whether
  * it is fresh. Cursors in the answer are sealed with the host's key, so hosts
- * with another one keep their own. */
+ * with another one keep their own; and of public answers nothing but the
+ * database tells whose they are, where several share a Redis. */
 static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
                   unsigned char key[CH_SHA256_LEN])
 {
@@ -141,6 +142,7 @@ static int key_of(const ch_req_t *rq, const ch_kept_home_t *home,
     ch_buf_add(text, version, sizeof(version));
     ch_buf_add(text, user, sizeof(user));
     ch_buf_add(text, rq->conf->cursor_key, sizeof(rq->conf->cursor_key));
+    ch_buf_add(text, rq->conf->db_key, sizeof(rq->conf->db_key));
     ch_buf_printf(text, "%d %s ", rq->conf->site, rq->route->path);
     for (i = 0; i < rq->match.param_count; i++) {
         ch_buf_puts(text, rq->match.param[i]);

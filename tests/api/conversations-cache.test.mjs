@@ -286,3 +286,24 @@ test('which answers are kept', async (t) => {
     assert.equal((await ask('"v2"')).status, 304);
   });
 });
+
+test('servers with one Redis and the same secrets, but each with a database of its own', async (t) => {
+  const [one] = await fleet(t, 1, true);
+  const two = new Server({ directives: one.directives, secrets: one.secrets });
+  await two.start();
+  const path = '/conversations?limit=50';
+  const lists = async (server) => {
+    const res = await server.anon.get(path);
+    return [cached(res), ids(ok(res).items).length];
+  };
+  try {
+    await publish(await one.user(), { title: 'one' });
+    await until(async () => cached(await one.anon.get(path)) === 'HIT', 10000, 'the answer is kept');
+    assert.deepEqual(await lists(one), ['HIT', 1]);
+    for (let n = 0; n < 20; n += 1) assert.equal((await lists(two))[1], 0);
+    await until(async () => (await lists(two)).join() === 'HIT,0', 10000, 'each keeps its own');
+    assert.deepEqual(await lists(one), ['HIT', 1]);
+  } finally {
+    await two.stop(); /* before the Redis goes */
+  }
+});
