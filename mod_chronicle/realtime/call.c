@@ -9,6 +9,7 @@
 
 #include <apr_escape.h>
 #include <apr_strings.h>
+#include <apr_time.h>
 
 #include "base/heap.h"
 #include "base/seal.h"
@@ -294,14 +295,18 @@ static void write_answer(const ch_call_t *call, apr_pool_t *pool)
     int good = call->fault == CH_EIO_GOOD;
     const char *text = good ? call->body : ch_eio_fault_text(call->fault);
     size_t len = good ? call->len : strlen(text);
-    const char *head = apr_psprintf(
-        pool, "%sContent-Length: %" APR_SIZE_T_FMT "\r\n\r\n",
+    char date[APR_RFC822_DATE_LEN];
+    const char *head;
+    ch_chunk_t *chunk;
+
+    apr_rfc822_date(date, apr_time_now());
+    head = apr_psprintf(
+        pool, "%sDate: %s\r\nContent-Length: %" APR_SIZE_T_FMT "\r\n\r\n",
         good ? call->head
              : "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
                "Content-Type: application/json\r\n",
-        len);
-    ch_chunk_t *chunk = ch_chunk_raw(head, strlen(head));
-
+        date, len);
+    chunk = ch_chunk_raw(head, strlen(head));
     ch_conn_send(call->conn, chunk);
     ch_chunk_drop(chunk);
     if (len) {

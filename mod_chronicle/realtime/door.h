@@ -35,7 +35,7 @@ typedef struct {
     const ch_carrier_t *carrier; /* NULL = fd is all there is to it */
     void *ctx;
     ch_bytes_t early; /* what was read of it beyond the request */
-    /* Of a poll: status line and headers of its answer, but for
+    /* Of a poll: status line and headers of its answer, but for Date,
      * Content-Length and the empty line. */
     const char *head;
 } ch_door_conn_t;

@@ -183,6 +183,7 @@ serverSuite(
       'Timeout 2',
       'KeepAliveTimeout 1',
       'Header always set X-Everywhere yes',
+      'Header set X-Early yes early',
       'RequestHeader set X-Inside yes',
       'SetOutputFilter DEFLATE',
       'RewriteEngine On',
@@ -233,6 +234,19 @@ serverSuite(
       assert.equal(res.headers['x-everywhere'], 'yes');
       assert.equal(res.packets.at(-1).length, 50000 + 12);
       assert.equal(res.headers['content-encoding'], undefined);
+    });
+
+    it('a poll that waits tells the date, and what httpd was told to send early', async () => {
+      const session = await Polling.open(placeOf(server));
+      await session.send('40/echo,');
+      await session.get();
+      const waiting = session.get();
+      await sleep(200);
+      await session.send('42/echo,["now"]');
+      const { headers: found } = await waiting;
+      assert.match(String(found.date), /^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/);
+      assert.equal(found['x-early'], 'yes');
+      await session.close();
     });
 
     it('the access log has a line with 101 for each upgrade', async () => {
