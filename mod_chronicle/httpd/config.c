@@ -323,19 +323,40 @@ static void search(const ap_directive_t *node, search_t *what)
     }
 }
 
+static int is_at(const server_rec *server, const char *file, int line)
+{
+    return server->defn_name && (int)server->defn_line_number == line
+           && strcmp(server->defn_name, file) == 0;
+}
+
+/* A file that is included more than once, with other definitions each time,
+ * gives as many servers with the same place. The last one is listed first. */
+static int count_before(const server_rec *server)
+{
+    const server_rec *other;
+    int count = 0;
+
+    for (other = server->next; other && server->defn_name;
+         other = other->next) {
+        count += is_at(other, server->defn_name,
+                       (int)server->defn_line_number);
+    }
+    return count;
+}
+
+/* Its section, behind as many others with the same place. */
 static const ap_directive_t *section_of(const ap_directive_t *node,
-                                        const server_rec *server)
+                                        const server_rec *server, int *before)
 {
     for (; node; node = node->next) {
         const ap_directive_t *inner;
 
         if (strncasecmp(node->directive, "<VirtualHost", 12) == 0
-            && server->defn_name
-            && node->line_num == (int)server->defn_line_number
-            && strcmp(node->filename, server->defn_name) == 0) {
+            && is_at(server, node->filename, node->line_num)
+            && (*before)-- == 0) {
             return node;
         }
-        inner = section_of(node->first_child, server);
+        inner = section_of(node->first_child, server, before);
         if (inner) {
             return inner;
         }
@@ -348,12 +369,13 @@ static const char *dbd_setting(server_rec *main_server, server_rec *server,
 {
     search_t what = { .name = name };
     const ap_directive_t *section;
+    int before = count_before(server);
 
     if (server == main_server) {
         search(ap_conftree, &what);
         return what.value;
     }
-    section = section_of(ap_conftree, server);
+    section = section_of(ap_conftree, server, &before);
     if (section) {
         search(section->first_child, &what);
     }

@@ -1,6 +1,8 @@
 /* Several hosts on one database without sticky sessions, and several databases on one host. */
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Server, freePort, serverSuite } from '../api/lib/server.mjs';
 import { Redis } from '../api/lib/redis.mjs';
@@ -190,21 +192,28 @@ for (const withRedis of [false, true]) {
   });
 }
 
-/* the second one has a database of its own */
+/* Two of the hosts are one file that is included twice, with nothing of ours in it. The second has a database of its
+ * own. */
 const second = {};
+
+function template(server) {
+  const file = path.join(server.dir, 'host.conf');
+  const db = dbLines({ ...server, pg: env.pg, database: '${BASE}' });
+  const host = [`<VirtualHost *:${server.port}>`, 'ServerName ${NAME}', ...db, '</VirtualHost>'];
+  fs.writeFileSync(file, `${host.join('\n')}\n`);
+  return [
+    ['one.example', server.database],
+    ['two.example', second.database],
+  ].map(([name, base]) => `Define NAME ${name}\nDefine BASE ${base}\nInclude "${file}"`).join('\n');
+}
 
 serverSuite(
   'Virtual hosts',
   {
-    directives: lines,
-    vhosts: [
-      { name: 'one.example', lines: ['Chronicle On'] },
-      { name: 'two.example', lines: [() => second.lines] }, /* and nothing of ours */
-      { name: 'none.example', lines: ['ChronicleSocketIo Off'] },
-    ],
+    directives: [...lines, template],
+    vhosts: [{ name: 'none.example', lines: ['ChronicleSocketIo Off'] }],
     async start() {
       second.database = await createDatabase(env.pg);
-      second.lines = dbLines({ ...this, pg: env.pg, database: second.database }).join('\n');
       return Server.prototype.start.call(this);
     },
   },
@@ -219,6 +228,18 @@ serverSuite(
       return user;
     }
     const options = (host) => ({ extraHeaders: { host } });
+
+    it('each database is listened to, once for each host that names it', async () => {
+      const count = async (name) =>
+        (
+          await server.sql(
+            "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'chronicle-bus:%'",
+            [name],
+          )
+        )[0].n;
+      await until(async () => (await count(second.database)) === 1, 10000, 'the second is');
+      await until(async () => (await count(server.database)) === 2, 10000, 'the main server\'s is');
+    });
 
     it('who is known to one database is nobody to the other, whatever is kept of him', async () => {
       const user = await personAt('one.example');
