@@ -284,6 +284,7 @@ static ch_err_t *get_conversation(ch_req_t *rq)
     if (of && strcmp(of, ch_rows_text(rows, 0, "id")) != 0) {
         return bad_cursor(rq);
     }
+    rq->reply.whole = ch_rows_bool(rows, 0, "author_newer");
     err = ch_conversation_reply(
         rq, rows, query->messages ? (int)query->limit : 0, "Conversation");
     if (!err) {

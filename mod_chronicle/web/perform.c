@@ -96,6 +96,7 @@ static ch_err_t *perform(ch_req_t *rq)
 /* --- answers that are kept -------------------------------------------- */
 
 #define KEEP_MAX 262144 /* bytes of an answer */
+#define WHOLE "!" /* before the kept ETag of one that is never a 304 */
 
 /* For whom answers are kept, and how long. */
 static const struct {
@@ -160,8 +161,11 @@ static void keep(const ch_req_t *rq, const ch_kept_home_t *home,
 {
     const char *etag = apr_table_get(rq->out, "ETag");
     const ch_buf_t *body = rq->reply.body;
-    ch_kept_t kept = { .head = { etag ? etag : "", etag ? strlen(etag) : 0 },
-                       .body = { "", 0 } };
+    const char *head = !etag               ? ""
+                       : !rq->reply.whole ? etag
+                                          : apr_pstrcat(rq->pool, WHOLE,
+                                                        etag, NULL);
+    ch_kept_t kept = { .head = { head, strlen(head) }, .body = { "", 0 } };
 
     if (rq->reply.status == 200 && body && body->len <= KEEP_MAX) {
         kept.body = (ch_bytes_t){ body->data, body->len };
@@ -188,6 +192,14 @@ static void mark_public(ch_req_t *rq)
     }
 }
 
+static int take_kept(ch_req_t *rq, const ch_kept_t *kept)
+{
+    const char *etag = kept->head.data;
+
+    rq->reply.whole = *etag == *WHOLE;
+    return ch_reply_kept(rq, etag + rq->reply.whole, kept->body);
+}
+
 static ch_err_t *answer(ch_req_t *rq)
 {
     const ch_kept_home_t home = home_of(rq);
@@ -197,7 +209,7 @@ static ch_err_t *answer(ch_req_t *rq)
     ch_err_t *err;
 
     if (can_keep && ch_kept_get(&home, key, &kept)
-        && ch_reply_kept(rq, kept.head.data, kept.body)) {
+        && take_kept(rq, &kept)) {
         ch_counter_cache(rq->route->cache, 1);
         apr_table_setn(rq->out, "X-Cache", "HIT");
         mark_public(rq);

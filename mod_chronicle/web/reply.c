@@ -204,7 +204,7 @@ static int has_already(ch_req_t *rq, const char *etag)
     }
     rq->reply.cache_control = "private, no-cache";
     header = ch_req_header(rq, "If-None-Match");
-    if (!header || (rq->route->flags & CH_NO_304)) {
+    if (!header || rq->reply.whole || (rq->route->flags & CH_NO_304)) {
         return 0;
     }
     hit = none_match_hit(rq->pool, header, etag);

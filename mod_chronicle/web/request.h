@@ -84,6 +84,8 @@ typedef struct {
     const char *content_type;  /* NULL = JSON */
     const char *cache_control; /* NULL = no-store */
     const char *csp;           /* NULL = the API's */
+    int whole;                 /* sent even to who has this version: it holds
+                                * something that has changed since */
     apr_file_t *spilled;       /* what comes before body, of an answer too
                                 * long for memory */
     apr_off_t spilled_size;

@@ -20,17 +20,27 @@ m.created_at AS said_at
 -- fragment: conversation_readable
 (c.visibility <> 'private' OR c.user_id = $1 OR $2)
 
+-- When it was made here: an id of ours begins with that (UUIDv7), while
+-- created_at of an import is of elsewhere.
+-- fragment: conversation_made
+CASE WHEN substr(c.id::text, 15, 1) = '7' THEN to_timestamp(
+    ('x' || left(translate(c.id::text, '-', ''), 12))::bit(48)::bigint / 1e3)
+END
+
 -- name: conversation_get :many (viewer uuid?, admin bool, id uuid?, slug text?,
 --   after int, fetch int)
--- One conversation, and of its messages those behind a position.
+-- One conversation, and of its messages those behind a position. author_newer:
+-- the author may have another name than when version was given.
 WITH one AS MATERIALIZED (
-    SELECT 1::bigint AS place, {{conversation_columns}}
+    SELECT 1::bigint AS place, {{conversation_columns}},
+           u.updated_at > greatest(c.updated_at, {{conversation_made}})
+               AS author_newer
     FROM conversations c JOIN users u ON u.id = c.user_id
     WHERE (c.id = $3 OR c.slug = $4) AND {{conversation_readable}})
 SELECT h.id, h.slug, h.user_id, h.author_id, h.full_name, h.avatar_url,
        h.title, h.description, h.category, h.tags, h.provider, h.model,
        h.source, h.visibility, h.featured, h.featured_at, h.message_count,
-       h.view_count, h.version, h.created_at, h.updated_at,
+       h.view_count, h.version, h.created_at, h.updated_at, h.author_newer,
        {{message_page_columns}}
 FROM one h FULL JOIN (
     SELECT row_number() OVER (ORDER BY x.position) AS place, x.*

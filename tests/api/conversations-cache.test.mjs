@@ -177,9 +177,22 @@ async function authors(servers) {
     }
     return [...new Set(got)];
   };
+  /* who has read this version knows the name of that time: 304 would have him keep it */
+  const reader = await there.user();
+  const stillGood = (client, name) => client.get(at(name), { headers: { 'if-none-match': '"v2"' } });
+  for (const name of [made.id, made.slug]) assert.equal((await stillGood(there.anon, name)).status, 304);
   for (let n = 0; n < 10; n += 1) {
     assert.deepEqual(await names(there.anon), [`Name ${n}`]);
     ok(await owner.put('/user/profile', { fullName: `Name ${n + 1}` }));
+    for (const client of [there.anon, there.anon, reader]) {
+      const res = await stillGood(client, pick([made.id, made.slug], n));
+      assert.equal(ok(res).author.fullName, `Name ${n + 1}`);
+      assert.equal(res.headers.etag, '"v2"');
+    }
+  }
+  ok(await owner.put(at(made.id), { category: 'health' }, { headers: { 'if-match': '"v2"' } }));
+  for (const client of [there.anon, there.anon, reader]) {
+    assert.equal((await client.get(at(made.id), { headers: { 'if-none-match': '"v3"' } })).status, 304);
   }
   assert.deepEqual(await names(there.anon), ['Name 10']);
   ok(await owner.put('/user/profile', { fullName: null, avatarUrl: 'https://example.com/x.png' }));

@@ -45,6 +45,9 @@ serverSuite('Imports', {}, (s) => {
           [1, 'assistant', 'Because.', 'gpt-4', '2023-11-14T22:13:20.250Z'],
         ],
       );
+      /* it is older than its author's account: its version is good all the same */
+      const again = await alice.get(`/conversations/${made.id}`, { headers: { 'if-none-match': '"v1"' } });
+      assert.equal(again.status, 304);
     });
 
     it('come from Claude alike', async () => {
