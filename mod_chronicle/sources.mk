@@ -30,6 +30,7 @@ chronicle_core_sources = \
 	mod_chronicle/api/import_claude.c \
 	mod_chronicle/api/import_file.c \
 	mod_chronicle/api/import_job.c \
+	mod_chronicle/api/import_marks.c \
 	mod_chronicle/api/import_shape.c \
 	mod_chronicle/api/import_store.c \
 	mod_chronicle/api/imports.c \

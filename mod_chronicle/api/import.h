@@ -82,6 +82,11 @@ void ch_import_chatgpt(apr_pool_t *pool, const ch_json_t *value,
 void ch_import_claude(apr_pool_t *pool, const ch_json_t *value,
                       ch_import_talk_t *out);
 
+/* Puts words in place of the marks that texts (of ch_bytes_t) of a message of
+ * ChatGPT have for its own pages, where it has any for them. */
+void ch_import_unmark(apr_pool_t *pool, const ch_json_t *message,
+                      apr_array_header_t *pieces);
+
 /* Reads one of our own; NULL, or in plain words why it cannot be taken. */
 const char *ch_import_chronicle(apr_pool_t *pool, const ch_json_t *value,
                                 ch_import_talk_t *out);

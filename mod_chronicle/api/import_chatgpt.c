@@ -156,13 +156,16 @@ static void push_part(apr_array_header_t *pieces, const ch_json_t *part)
     }
 }
 
-static const char *content_of(apr_pool_t *pool, const ch_json_t *content)
+static const char *content_of(apr_pool_t *pool, const ch_json_t *message,
+                              int is_users)
 {
     /* what the model was told, or told itself, behind what is shown */
     static const char *const hidden[] = { "user_editable_context",
                                           "model_editable_context",
                                           "thoughts", "reasoning_recap" };
     apr_array_header_t *pieces = apr_array_make(pool, 2, sizeof(ch_bytes_t));
+    const ch_json_t *content = ch_import_get(message, "content",
+                                             CH_JSON_OBJECT);
     const ch_json_t *parts = ch_import_get(content, "parts", CH_JSON_ARRAY);
     size_t i, count = parts ? ch_json_size(parts) : 0;
 
@@ -178,6 +181,9 @@ static const char *content_of(apr_pool_t *pool, const ch_json_t *content)
     }
     if (!pieces->nelts) {
         ch_import_push(pieces, ch_import_text(content, "result"));
+    }
+    if (!is_users) {
+        ch_import_unmark(pool, message, pieces);
     }
     return ch_import_join(pool, pieces);
 }
@@ -221,8 +227,7 @@ static void read_message(apr_pool_t *pool, const ch_json_t *message,
     if (!in.role || is_hidden(message)) {
         return;
     }
-    in.content = content_of(
-        pool, ch_import_get(message, "content", CH_JSON_OBJECT));
+    in.content = content_of(pool, message, strcmp(in.role, "user") == 0);
     if (!in.content) {
         return;
     }

@@ -131,6 +131,11 @@ END_TEST
 #define CONTENT(role, content)                                                \
     "{'author':{'role':'" role "'},'content':{" content "}}"
 
+#define MARK(kind, fields) "\\ue200" kind "\\ue202" fields "\\ue201"
+#define CITE MARK("cite", "turn0search1")
+#define CITE2 MARK("cite", "turn0search2\\ue202turn1view0")
+#define REFERS(list) ",'metadata':{'content_references':[" list "]}"
+
 /* Each stands between a question and an answer. */
 static const struct {
     const char *in, *out;
@@ -196,6 +201,46 @@ static const struct {
       "assistant:new" },
     { CONTENT("assistant", "'content_type':'new_thing','data':1"), NULL },
     { CONTENT("assistant", "'parts':['untyped']"), "assistant:untyped" },
+    /* marks for ChatGPT's own pages: what it says of them, or what they say
+     * themselves, or nothing */
+    { SAYS("assistant", "It is. " CITE " Yes" CITE2 ".",
+           REFERS("{'matched_text':'" CITE "','alt':'([A](https://a.org))'},"
+                  "{'matched_text':'" CITE2 "','alt':null},7")),
+      "assistant:It is. ([A](https://a.org)) Yes." },
+    { SAYS("assistant", "One " CITE ", two " CITE2 "\\n" CITE, ""),
+      "assistant:One, two\n" },
+    { SAYS("assistant", CITE, ""), NULL },
+    { SAYS("assistant",
+           MARK("entity", "[\\'people\\',\\'Ada \\\\\\'A.\\\\\\' L.\\',0]")
+           "!", ""),
+      "assistant:Ada \"A.\" L.!" },
+    { SAYS("assistant", MARK("url", "A\\ue202https://a.org/?b"), ""),
+      "assistant:[A](https://a.org/?b)" },
+    { SAYS("assistant",
+           "\\ue203Known\\ue204\\ue206 and " MARK("image_group", "{}"), ""),
+      "assistant:Known and" },
+    { SAYS("assistant", "\\ue203Known\\ue204\\ue206",
+           REFERS("{'matched_text':'\\ue203','alt':null},"
+                  "{'matched_text':'\\ue206','alt':' (A)'}")),
+      "assistant:Known (A)" },
+    { CONTENT("assistant", "'parts':['a " CITE "',{'text':'b'}]"),
+      "assistant:a\nb" },
+    { SAYS("tool", "see " MARK("filecite", "turn0file0"), ""), "tool:see" },
+    /* what only looks like them: icons, what a user writes, no end */
+    { SAYS("assistant", "\\ue203 \\ue204 \\ue210 \\ue200x", ""),
+      "assistant:\xEE\x88\x83 \xEE\x88\x84 \xEE\x88\x90 \xEE\x88\x80x" },
+    { SAYS("user", "What is " CITE "?", ""),
+      "user:What is \xEE\x88\x80"
+      "cite\xEE\x88\x82turn0search1\xEE\x88\x81?" },
+    { SAYS("assistant", "\\ue200cite\\ue202turn " CITE "", ""),
+      "assistant:\xEE\x88\x80" "cite\xEE\x88\x82turn" },
+    { SAYS("assistant", "\\ue200\\ue201\\ue202\\ue200a\\ue201", ""),
+      "assistant:\xEE\x88\x80\xEE\x88\x81\xEE\x88\x82\xEE\x88\x80"
+      "a\xEE\x88\x81" },
+    /* not more than what it says of them, a few times over */
+    { SAYS("assistant", CITE CITE CITE CITE CITE CITE,
+           REFERS("{'matched_text':'" CITE "','alt':'ab'}")),
+      "assistant:abababab" },
     /* what the API takes in no text goes out of it */
     { CONTENT("user", "'parts':['a\\u0000b\\u0007c\\td\\r\\ne\\u007ff']"),
       "user:abc\td\r\nef" },
