@@ -230,6 +230,22 @@ ch_err_t *ch_conversation_reply(ch_req_t *rq, const ch_rows_t *rows,
     return ch_reply_end(rq, message);
 }
 
+/* The id of the conversation that is answered; NULL when none is. Its answer
+ * begins with it, kept or not. The name that it was asked by may have been
+ * another's a moment ago. */
+static const char *shown_id(const ch_req_t *rq)
+{
+    static const char before[] = "{\"success\":true,\"data\":{\"id\":\"";
+    const ch_buf_t *body = rq->reply.body;
+    size_t len = sizeof(before) - 1;
+
+    if (rq->reply.status != 200 || !body || body->len < len + CH_UUID_LEN
+        || memcmp(body->data, before, len) != 0) {
+        return NULL;
+    }
+    return apr_pstrmemdup(rq->pool, body->data + len, CH_UUID_LEN);
+}
+
 /* Counts that somebody looks, once an hour. What is seen first is asked in the
  * server's memory: a page that many read costs the database nothing. */
 static void count_view(ch_req_t *rq)
@@ -237,17 +253,16 @@ static void count_view(ch_req_t *rq)
     const char *viewer = ch_conversation_viewer(rq);
     const char *name = viewer ? viewer : rq->client_ip;
     unsigned char hash[CH_SHA256_LEN], key[CH_SHA256_LEN];
-    sql_conversation_viewed_t in = { .viewer = viewer };
+    sql_conversation_viewed_t in = { .viewer = viewer, .id = shown_id(rq) };
     const ch_kept_t seen = { .head = { "", 0 }, .body = { "1", 1 } };
     const char *text;
     ch_kept_t old;
 
-    if (rq->method == CH_HEAD || rq->reply.status != 200
-        || ch_conversation_named(rq, &in.id, &in.slug)) {
+    if (rq->method == CH_HEAD || !in.id) {
         return;
     }
     text = apr_psprintf(rq->pool, "view %d %s %s %" APR_TIME_T_FMT,
-                        rq->conf->site, rq->match.param[0], name,
+                        rq->conf->site, in.id, name,
                         apr_time_sec(rq->start) / VIEW_SECONDS);
     ch_seal_sha256(text, strlen(text), key);
     if (ch_cache_get(rq->pool, key, &old)) {

@@ -251,14 +251,13 @@ FROM verdict v, (
     SELECT * FROM cur WHERE NOT EXISTS (SELECT 1 FROM changed)) c
 JOIN users u ON u.id = c.user_id;
 
--- name: conversation_viewed :exec (viewer uuid?, id uuid?, slug text?,
---   viewer_hash text)
+-- name: conversation_viewed :exec (viewer uuid?, id uuid, viewer_hash text)
 -- Somebody has looked who may and is not the owner: counted once per hour.
 WITH seen AS (
     INSERT INTO conversation_views (conversation_id, hour, viewer_hash)
-    SELECT c.id, date_trunc('hour', now(), 'UTC'), $4
+    SELECT c.id, date_trunc('hour', now(), 'UTC'), $3
     FROM conversations c
-    WHERE (c.id = $2 OR c.slug = $3) AND c.user_id IS DISTINCT FROM $1
+    WHERE c.id = $2 AND c.user_id IS DISTINCT FROM $1
     ON CONFLICT DO NOTHING
     RETURNING conversation_id)
 UPDATE conversations c SET view_count = view_count + 1
