@@ -20,11 +20,12 @@ m.created_at AS said_at
 -- fragment: conversation_readable
 (c.visibility <> 'private' OR c.user_id = $1 OR $2)
 
--- When it was made here: an id of ours begins with that (UUIDv7), while
--- created_at of an import is of elsewhere.
--- fragment: conversation_made
-CASE WHEN substr(c.id::text, 15, 1) = '7' THEN to_timestamp(
-    ('x' || left(translate(c.id::text, '-', ''), 12))::bit(48)::bigint / 1e3)
+-- When an import was made, whose times are of elsewhere: an id of ours begins
+-- with that (UUIDv7).
+-- fragment: conversation_imported
+CASE WHEN c.source_id IS NOT NULL AND substr(c.id::text, 15, 1) = '7'
+THEN to_timestamp(('x' || left(translate(c.id::text, '-', ''), 12))::bit(48)
+                      ::bigint / 1e3)
 END
 
 -- name: conversation_get :many (viewer uuid?, admin bool, id uuid?, slug text?,
@@ -33,7 +34,7 @@ END
 -- the author may have another name than when version was given.
 WITH one AS MATERIALIZED (
     SELECT 1::bigint AS place, {{conversation_columns}},
-           u.updated_at > greatest(c.updated_at, {{conversation_made}})
+           u.updated_at > greatest(c.updated_at, {{conversation_imported}})
                AS author_newer
     FROM conversations c JOIN users u ON u.id = c.user_id
     WHERE (c.id = $3 OR c.slug = $4) AND {{conversation_readable}})
