@@ -183,11 +183,13 @@ static ch_kept_home_t home_of(const ch_req_t *rq)
                              .site = rq->conf->site };
 }
 
+/* Not one that takes a caller's dead session from him: a proxy that keeps it
+ * would do the same to others. */
 static void mark_public(ch_req_t *rq)
 {
     const char *how = rules[rq->route->cache].cache_control;
 
-    if (how) {
+    if (how && !apr_table_get(rq->out, "Set-Cookie")) {
         rq->reply.cache_control = how;
     }
 }

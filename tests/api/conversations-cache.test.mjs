@@ -288,6 +288,19 @@ test('which answers are kept', async (t) => {
     }
   });
 
+  await t.test('proxies keep none that ends a dead session', async () => {
+    const dead = { headers: { cookie: 'chronicle_session=gone' } };
+    for (let n = 0; n < 2; n += 1) {
+      for (const [path, caching] of [['', 'no-store'], [`/${made.id}`, 'private, no-cache'], [`/${made.slug}`, 'private, no-cache']]) {
+        const res = await server.anon.get(`/conversations${path}`, dead);
+        ok(res);
+        assert.match(String(res.headers['set-cookie']), /chronicle_session=;/);
+        assert.equal(res.headers['cache-control'], caching, path);
+        assert.equal((await server.anon.get(`/conversations${path}`)).headers['cache-control'], 'public, no-cache');
+      }
+    }
+  });
+
   await t.test('a 304 stands for no body, and a body for no 304', async () => {
     const ask = (tag) => server.anon.get(at(made.id), { headers: { 'if-none-match': tag } });
     for (let n = 0; n < 3; n += 1) {

@@ -230,8 +230,9 @@ export class Contract {
     assert.equal(res.headers['content-security-policy'], page ? DOCS_CSP : CSP, `${where}: CSP`);
     const conditional =
       VERSIONED.has(template) && ['GET', 'HEAD'].includes(req.method) && [200, 304].includes(res.status);
-    /* What everybody is told alike. */
-    const shared = /\/conversations(?!\/search)(\/[^/]+)?$/.test(template ?? '') && 'x-cache' in res.headers && res.status < 400;
+    /* What everybody is told alike, but for him whose dead session it ends. */
+    const open = /\/conversations(?!\/search)(\/[^/]+)?$/.test(template ?? '') && !res.headers['set-cookie'];
+    const shared = open && 'x-cache' in res.headers && res.status < 400;
     const caching =
       (shared && 'public, no-cache') ||
       (conditional && 'private, no-cache') ||
