@@ -6,6 +6,7 @@
  * a second to stop and ten to take over. */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -26,6 +27,7 @@
 #include "realtime/far.h"
 #include "realtime/realtime.h"
 #include "store/bus.h"
+#include "store/redis.h"
 
 #define LOOK_EVERY (APR_USEC_PER_SEC / 10)
 #define WAIT_MS 100 /* a stopping child waits that long for its roles */
@@ -313,9 +315,6 @@ static void add_site(apr_pool_t *pool, server_rec *server)
     if (conf->site >= 0) {
         add_role(server, "bus", listen_to_database);
     }
-    if (conf->site >= 0 && conf->redis_url) {
-        add_role(server, "redis", listen_to_redis);
-    }
     add_role(server, "logs", write_logs);
     for (n = 1; n <= conf->job_workers; n++) {
         add_role(server, apr_psprintf(pool, "jobs-%d-%d", conf->id, n),
@@ -338,6 +337,30 @@ static server_rec *first_of_site(server_rec *main_server, server_rec *server)
     return other;
 }
 
+/* Hosts of one database may have several Redis, or several channels of one
+ * (by their secrets), and the first of them none. */
+static void add_redis(server_rec *main_server, server_rec *server)
+{
+    const ch_conf_t *conf = &ch_config_of(server)->conf;
+    server_rec *other;
+
+    if (conf->site < 0 || !conf->redis_url) {
+        return;
+    }
+    for (other = main_server; other != server; other = other->next) {
+        const ch_conf_t *its = &ch_config_of(other)->conf;
+
+        if (its->enabled && its->site == conf->site && its->redis_url
+            && ch_redis_url_same(its->redis_url, conf->redis_url)
+            && memcmp(its->redis_key, conf->redis_key,
+                      sizeof(conf->redis_key))
+                   == 0) {
+            return;
+        }
+    }
+    add_role(server, "redis", listen_to_redis);
+}
+
 static void plan_roles(apr_pool_t *pool, server_rec *main_server)
 {
     server_rec *server, *first;
@@ -353,12 +376,14 @@ static void plan_roles(apr_pool_t *pool, server_rec *main_server)
         first = first_of_site(main_server, server);
         if (first != server) {
             settings->conf.site = ch_config_of(first)->conf.site;
-            continue;
         }
-        settings->conf.site = sites < CH_BUS_SITES ? sites++ : -1;
-        settings->dbd_params =
-            ch_config_dbd_params(pool, main_server, server);
-        add_site(pool, server);
+        else {
+            settings->conf.site = sites < CH_BUS_SITES ? sites++ : -1;
+            settings->dbd_params =
+                ch_config_dbd_params(pool, main_server, server);
+            add_site(pool, server);
+        }
+        add_redis(main_server, server);
     }
 }
 

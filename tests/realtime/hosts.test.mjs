@@ -40,8 +40,12 @@ async function roundRobin(ports) {
 for (const withRedis of [false, true]) {
   describe(`Two hosts behind a round-robin, ${withRedis ? 'with' : 'without'} Redis`, () => {
     const redis = new Redis();
-    const directives = [...lines, ...(withRedis ? [() => `ChronicleRedis "${redis.url}"`] : [])];
-    const hosts = [new Server({ directives }), new Server({ directives })];
+    const kept = withRedis ? [() => `ChronicleRedis "${redis.url}"`] : [];
+    const hosts = [
+      new Server({ directives: [...lines, ...kept] }),
+      /* the main server has no Redis, the host that answers has */
+      new Server({ directives: lines, vhosts: [{ name: '127.0.0.1', lines: kept }] }),
+    ];
     let front;
     let users;
     before(async () => {
