@@ -168,7 +168,8 @@ static const ch_route_t routes[] = {
       .rate = CH_RATE_AUTH, .flags = CH_AUTHORS, .ok = 200,
       .body = &delete_in,
       .out = &deleted_out,
-      CH_ROUTE_CODES(CH_E_INVALID_CREDENTIALS, CH_E_LAST_ADMIN),
+      CH_ROUTE_CODES(CH_E_INVALID_CREDENTIALS, CH_E_LAST_ADMIN,
+                     CH_E_SERVICE_UNAVAILABLE),
       .handler = delete_account, .tag = "User",
       .summary = "Delete the account and everything in it" },
 };

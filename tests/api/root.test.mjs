@@ -184,6 +184,21 @@ serverSuite('Root documents', { directives: ['ChronicleFrontendUrl https://app.e
     assert.ok(samples.some((x) => x.name === 'chronicle_http_request_duration_seconds_sum'));
   });
 
+  it('openapi.json tells of a 503 for too many hashes of passwords at once, where there are some', async () => {
+    const { paths } = (await get('/api/v1/openapi.json')).json;
+    for (const [method, path] of [
+      ['post', '/auth/register'],
+      ['post', '/auth/login'],
+      ['post', '/auth/change-password'],
+      ['post', '/auth/forgot-password'],
+      ['post', '/auth/reset-password'],
+      ['delete', '/user/account'],
+    ]) {
+      const { responses } = paths[`/api/v1${path}`][method];
+      assert.match(JSON.stringify(responses['503']), /\bSERVICE_UNAVAILABLE\b/, path);
+    }
+  });
+
   it('openapi.json is a consistent OpenAPI 3.1 document with every operation', async () => {
     const res = await get('/api/v1/openapi.json');
     assert.equal(res.headers['content-type'], 'application/json; charset=utf-8');
