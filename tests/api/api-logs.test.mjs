@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { rawExchange } from './lib/client.mjs';
 import { Server, serverSuite } from './lib/server.mjs';
 import { newAdmin } from './lib/accounts.mjs';
-import { env, patience, sleep, until } from './lib/env.mjs';
+import { env, sleep, until } from './lib/env.mjs';
 import { fails, ids, invalid, NOWHERE, ok, parallel } from './lib/expect.mjs';
 import { DATABASE_NOISE, connect, createDatabase, dropDatabase, PrivateCluster } from './lib/postgres.mjs';
 import { dbLines } from './lib/conf.mjs';
@@ -79,7 +79,7 @@ serverSuite('API log', {}, (s) => {
     assert.deepEqual([refused.status, refused.userId, refused.errorCode], [401, null, 'AUTHENTICATION_REQUIRED']);
     for (const item of items) {
       assert.ok(Date.parse(item.createdAt) >= start - 5 && Date.parse(item.createdAt) <= Date.now(), item.createdAt);
-      assert.ok(item.durationMs >= 0 && item.durationMs < 2000 * patience, String(item.durationMs));
+      assert.ok(item.durationMs >= 0 && item.durationMs <= Date.now() - start, String(item.durationMs));
     }
   });
 
@@ -287,6 +287,19 @@ serverSuite('API log', {}, (s) => {
   });
 });
 
+/** How many rows these answers left, once each has left one or was counted. */
+async function settled(s, answers, before1) {
+  let rows;
+  const all = async () => {
+    rows = (await rowsOf(s, answers)).length;
+    return rows + (await dropped(s)).rate - before1.rate === answers.length;
+  };
+  await until(all, 5000, 'each is written or counted').catch((error) => {
+    throw new Error(`${error.message}: ${rows} rows`);
+  });
+  return rows;
+}
+
 serverSuite('API log of five rows per second', { directives: ['ChronicleApiLogRate 5'] }, (s) => {
   it('keeps no more, but all that tells of trouble; the rest is counted', async () => {
     const alice = await s.user();
@@ -301,11 +314,9 @@ serverSuite('API log of five rows per second', { directives: ['ChronicleApiLogRa
     for (const res of bad) fails(res, 401, 'AUTHENTICATION_REQUIRED');
     const kept = await logged(s, [...bad, ...denied]);
     assert.equal(kept.length, 30);
-    await sleep(700);
-    const ordinary = await rowsOf(s, good);
-    assert.ok(ordinary.length >= 5 && ordinary.length <= 5 * seconds, `${ordinary.length} in ${seconds} s`);
-    const now = await dropped(s);
-    assert.deepEqual(now, { ...before1, rate: before1.rate + 150 - ordinary.length });
+    const ordinary = await settled(s, good, before1);
+    assert.ok(ordinary >= 5 && ordinary <= 5 * seconds, `${ordinary} in ${seconds} s`);
+    assert.deepEqual(await dropped(s), { ...before1, rate: before1.rate + 150 - ordinary });
   });
 
   it('a flood of refusals is bounded, too', async () => {
@@ -314,10 +325,8 @@ serverSuite('API log of five rows per second', { directives: ['ChronicleApiLogRa
     const start = Date.now();
     const bad = await many(600, () => s.anon.get('/folders'));
     const seconds = Math.ceil((Date.now() - start) / 1000) + 1;
-    await sleep(1200);
-    const kept = (await rowsOf(s, bad)).length;
+    const kept = await settled(s, bad, before1);
     assert.ok(kept >= 50 && kept <= 55 * seconds, `${kept} in ${seconds} s`);
-    assert.equal((await dropped(s)).rate, before1.rate + 600 - kept);
   });
 });
 
@@ -468,7 +477,7 @@ describe('API log of a server that stops', () => {
 
   it('the server stops without a crash while a statement of the log hangs', async () => {
     const s = new Server({ database, dbOptions: '-c statement_timeout=2s' });
-    s.expectLog(/CH1050: the API log waits: .*timeout/, /CH1020: job retention/, /AH00045: child process \d+ still did not exit/);
+    s.expectLog(/CH1050: the API log waits: .*timeout/, /CH1020: job retention/);
     await s.start();
     const lock = await connect(env.pg, database);
     await lock.query('BEGIN');

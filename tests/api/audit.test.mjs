@@ -4,7 +4,7 @@ import { before, describe, it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
 import { cookieLogin, jwtClaims, login, mailToken, newAdmin, PASSWORD, uniqueEmail, verifyEmail } from './lib/accounts.mjs';
 import { sleep, until } from './lib/env.mjs';
-import { fails, ids, invalid, NOWHERE, ok, parallel, times } from './lib/expect.mjs';
+import { fails, ids, invalid, NOWHERE, ok, parallel } from './lib/expect.mjs';
 
 const CHIEF = uniqueEmail('chief');
 const sid = (client) => jwtClaims(client.token).sid;
@@ -94,7 +94,7 @@ serverSuite('Audit log', { directives: [`ChronicleAdminEmail ${CHIEF}`, 'Chronic
     /* in turn, and the best of each: a busy machine only makes it take longer to see */
     const best = [Infinity, Infinity];
     const differ = () => !(Math.abs(best[0] - best[1]) < 0.2 * Math.max(...best));
-    for (let n = 0; n < 5 || (n < 30 && differ()); n += 1) {
+    for (let n = 0; n < 5 || (n < 80 && differ()); n += 1) {
       best[0] = Math.min(best[0], await time(alice.email));
       best[1] = Math.min(best[1], await time(uniqueEmail()));
     }
@@ -229,7 +229,9 @@ serverSuite('Audit log', { directives: [`ChronicleAdminEmail ${CHIEF}`, 'Chronic
       [await s.anon.post('/auth/login', {}, { headers: { origin: 'https://evil.example' } }), 'origin', 'https://evil.example'],
       [await alice.get('/folders', { headers: { origin: 'https://evil.example' } }), 'origin', 'https://evil.example'],
     ]) {
-      const [event] = await s.sql('SELECT * FROM security_events WHERE request_id = $1', [res.headers['x-request-id']]);
+      const stored = async () =>
+        (await s.sql('SELECT * FROM security_events WHERE request_id = $1', [res.headers['x-request-id']]))[0];
+      const event = await until(stored, 3000, 'the event is stored');
       await left(res, ['security.violation', null, 'security_event', event.id, { type, pattern, path: event.path }]);
       assert.doesNotMatch(event.path, /secret/);
     }
@@ -360,10 +362,17 @@ serverSuite('Audit log', { directives: [`ChronicleAdminEmail ${CHIEF}`, 'Chronic
     const count = async () =>
       (await s.sql("SELECT (SELECT count(*) FROM audit_logs WHERE action = 'security.violation') AS a, (SELECT count(*) FROM security_events) AS e"))[0];
     const before1 = await count();
-    for (const round of times(8, (n) => n)) await parallel(25, () => s.anon.get(`/nope?x=%3Cscript${round}`));
-    const now = await until(count, 1000, 'a count');
-    assert.equal(now.a - before1.a, now.e - before1.e, 'a row for each event');
-    assert.ok(now.e - before1.e >= 20 && now.e - before1.e <= 160, String(now.e - before1.e));
+    /* a slow machine may write all of a few */
+    let now;
+    let sent = 0;
+    const written = () => now.e - before1.e;
+    do {
+      await parallel(50, () => s.anon.get(`/nope?x=%3Cscript${sent}`));
+      sent += 50;
+      now = await count();
+    } while (sent < 200 || (sent < 3000 && written() > sent * 0.9));
+    assert.equal(now.a - before1.a, written(), 'a row for each event');
+    assert.ok(written() >= 20 && written() <= sent * 0.9, `${written()} of ${sent}`);
   });
 
   it('an address that was verified by hand is not verified by a link again in secret', async () => {

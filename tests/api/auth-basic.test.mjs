@@ -5,8 +5,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Server } from './lib/server.mjs';
 import { newUser, PASSWORD, uniqueEmail } from './lib/accounts.mjs';
-import { patience } from './lib/env.mjs';
-import { ok, parallel, tally } from './lib/expect.mjs';
+import { measured, ok, parallel, tally } from './lib/expect.mjs';
 import { basic, basicPlace, change, htpasswd, inside, look, MODULES, startApp, write } from './lib/places.mjs';
 
 const app = await startApp();
@@ -118,9 +117,11 @@ basicSuite('AuthBasicProvider chronicle', {}, (s, { enter, out }) => {
       }
       return all.sort((a, b) => a - b)[2];
     };
-    const known = await took(alice.email);
-    const unknown = await took(uniqueEmail());
-    assert.ok(unknown > known / 2 && unknown < known * 2, `known ${known} ms, unknown ${unknown} ms`);
+    await measured(async () => {
+      const known = await took(alice.email);
+      const unknown = await took(uniqueEmail());
+      assert.ok(unknown > known / 2 && unknown < known * 2, `known ${known} ms, unknown ${unknown} ms`);
+    });
   });
 
   it('roles, names, other providers, and what an application is told', async () => {
@@ -151,18 +152,26 @@ basicSuite('AuthBasicProvider chronicle', {}, (s, { enter, out }) => {
 basicSuite('Basic, brute force', { limits: { auth: '7/900' } }, (s, { enter, out }) => {
   it('failures of one address are limited together with its logins; who is known stays in', async () => {
     const [alice, bob] = await s.users(2); /* two of seven */
-    const many = await parallel(12, () => enter('basic', bob.email));
+    const many = [];
+    while (many.length < 12) many.push(...(await parallel(4, () => enter('basic', bob.email))));
     assert.deepEqual(tally(many.map((res) => res.status)), { 200: 12 }, 'what succeeds does not count');
+    const guesses = [];
     for (let n = 0; n < 5; n += 1) {
+      const started = Date.now();
       const res = await enter('basic', alice.email, `guess ${n}`);
+      guesses.push(Date.now() - started);
       out(res);
       assert.equal(res.headers['retry-after'], undefined);
     }
-    const started = Date.now();
-    const over = await enter('basic', alice.email);
-    out(over);
-    assert.ok(Number(over.headers['retry-after']) > 0);
-    assert.ok(Date.now() - started < 150 * patience, 'and no hash is computed');
+    guesses.sort((a, b) => a - b);
+    await measured(async () => {
+      const started = Date.now();
+      const over = await enter('basic', alice.email);
+      const took = Date.now() - started;
+      out(over);
+      assert.ok(Number(over.headers['retry-after']) > 0);
+      assert.ok(took < guesses[2] / 2, `and no hash is computed: ${took} ms, ${guesses} with one`);
+    });
     assert.equal((await s.anon.post('/auth/login', { email: alice.email, password: PASSWORD })).status, 429);
     inside(await enter('basic', bob.email), 'basic');
     assert.match(s.log(), /CH1042: \[[^\]]+\] too many failed logins from 127\.0\.0\.1/);
@@ -179,8 +188,9 @@ basicSuite('Basic, guesses at once', { limits: { auth: '4/900' }, threads: 64 },
     const alice = await s.user();
     s.expectLog(/CH1040: .*too many password hashes at once/); /* on a slow machine */
     const guesses = await parallel(14, (n) => enter('basic', alice.email, n === 13 ? PASSWORD : `guess ${n}`));
-    const told = guesses.filter((res) => res.headers['retry-after'] === undefined);
-    assert.ok(told.length <= 8, `${told.length} guesses were answered`);
-    assert.ok(told.length >= 3);
+    const busy = guesses.filter((res) => res.status === 500).length;
+    const told = guesses.filter((res) => res.headers['retry-after'] === undefined).length - busy;
+    assert.ok(told <= 8, `${told} guesses were answered`);
+    assert.ok(told + busy >= 3);
   });
 });

@@ -444,7 +444,7 @@ serverSuite('Accounts', { directives: [`ChronicleFrontendUrl ${FRONTEND}`, `Chro
   ]) {
     it(`${what} takes the same time for a known and an unknown address`, async () => {
       const results = [];
-      for (let round = 0; round < 4 * patience; round += 1) {
+      for (let round = 0; round < 8 * patience; round += 1) {
         const spent = [[], []];
         for (let n = 0; n < 13; n += 1) {
           for (const [k, send] of [known, unknown].entries()) {

@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Server, serverSuite } from './lib/server.mjs';
-import { sleep, until } from './lib/env.mjs';
+import { inTime, sleep, until } from './lib/env.mjs';
 
 /** The first hit shows that the bus has settled. */
 const warm = (client, target = '/notes') =>
   until(async () => (await client.get(target)).headers['x-cache'] === 'HIT', 10000, 'answers are kept');
 
 const cached = (res) => res.headers['x-cache'];
+
+/** Who was known is not any more, and not only since what a server keeps of a session has ended after 10 s. */
+const isOut = async (client, what) =>
+  assert.ok(await inTime(6000, async () => (await client.get('/auth/me')).status === 401), what);
 
 serverSuite('cache', { limits: { api: 'off' } }, (server) => {
   let user;
@@ -226,9 +230,7 @@ test('two servers on one database', async (t) => {
     const elsewhere = second.client({ token: victim.token });
     assert.equal((await elsewhere.get('/auth/me')).status, 200);
     assert.equal((await victim.post('/auth/logout', { allDevices: true })).status, 200);
-    const start = Date.now();
-    await until(async () => (await elsewhere.get('/auth/me')).status === 401, 5000, 'it is known there');
-    assert.ok(Date.now() - start < 1000, `${Date.now() - start} ms`);
+    await isOut(elsewhere, 'it is known there');
   });
 
   await t.test('so does what is changed by hand', async () => {
@@ -236,8 +238,8 @@ test('two servers on one database', async (t) => {
     const elsewhere = second.client({ token: victim.token });
     assert.equal((await elsewhere.get('/auth/me')).status, 200);
     await first.sql('UPDATE users SET is_active = false WHERE id = $1', [victim.user.id]);
-    await until(async () => (await elsewhere.get('/auth/me')).status === 401, 1000, 'the second knows');
-    await until(async () => (await victim.get('/auth/me')).status === 401, 1000, 'the first knows');
+    await isOut(elsewhere, 'the second knows');
+    await isOut(victim, 'the first knows');
   });
 
   await t.test('lost announcements are said once, and again when they are back', async () => {
@@ -252,6 +254,6 @@ test('two servers on one database', async (t) => {
     const elsewhere = second.client({ token: victim.token });
     assert.equal((await elsewhere.get('/auth/me')).status, 200);
     await victim.post('/auth/logout', {});
-    await until(async () => (await elsewhere.get('/auth/me')).status === 401, 1000, 'the bus works');
+    await isOut(elsewhere, 'the bus works');
   });
 });

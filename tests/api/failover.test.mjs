@@ -33,7 +33,7 @@ describe('Failover of the database', () => {
         /* the standby first: it answers, too, but takes no writes */
         return (
           `DBDParams "host=${second.dir},${first.dir} port=${port},${port} dbname=app user=${user} ` +
-          `connect_timeout=2 target_session_attrs=read-write options='-c statement_timeout=5s'"`
+          `connect_timeout=20 target_session_attrs=read-write options='-c statement_timeout=20s'"`
         );
       },
     ],

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
+import { until } from './lib/env.mjs';
 import { newRole } from './lib/accounts.mjs';
 import { FORMS, sendForms } from './lib/forms.mjs';
 import { fails, ids, invalid, NOWHERE, ok, parallel, times } from './lib/expect.mjs';
@@ -102,7 +103,8 @@ serverSuite('Work on forms', {}, (s) => {
         await session.query('BEGIN');
         await session.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [going.user.id]);
         const update = going.put(`${here}/${id}`, { status: states[2] });
-        await session.query('SELECT pg_sleep(0.2)');
+        const waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        await until(async () => (await s.sql(waits)).length, 5000, 'it waits');
         await session.query('DELETE FROM users WHERE id = $1', [going.user.id]);
         await session.query('COMMIT');
         ok(await update);

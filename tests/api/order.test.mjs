@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { before, it } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
+import { until } from './lib/env.mjs';
 import { rawExchange } from './lib/client.mjs';
 import { cookieLogin, verifyEmail } from './lib/accounts.mjs';
 import { fails, NOWHERE, ok } from './lib/expect.mjs';
@@ -44,12 +45,16 @@ serverSuite(
     it('2 before 3: a suspicious value from a foreign origin is recorded as the pattern', async () => {
       const res = await alice.post('/folders?x=%3Cscript', {}, { headers: EVIL });
       fails(res, 403, 'SECURITY_VIOLATION');
-      await new Promise((resolve) => {
-        setTimeout(resolve, 300);
-      });
-      const rows = await s.sql('SELECT pattern FROM security_events WHERE request_id = $1', [
-        res.headers['x-request-id'],
-      ]);
+      const rows = await until(
+        async () => {
+          const found = await s.sql('SELECT pattern FROM security_events WHERE request_id = $1', [
+            res.headers['x-request-id'],
+          ]);
+          return found.length && found;
+        },
+        3000,
+        'the event is stored',
+      );
       assert.equal(rows.length, 1);
       assert.match(rows[0].pattern ?? '', /<script/i);
     });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Server } from './lib/server.mjs';
 import { patience, sleep, until } from './lib/env.mjs';
-import { fails, ok, parallel, times } from './lib/expect.mjs';
+import { fails, measured, ok, parallel, times } from './lib/expect.mjs';
 import { DATABASE_NOISE, PrivateCluster } from './lib/postgres.mjs';
 
 const cluster = new PrivateCluster();
@@ -113,11 +113,14 @@ outageSuite('Lost connections', {}, (s) => {
         () => s.anon.post('/auth/refresh', { refreshToken: alice.refreshToken }),
       ];
       for (const request of requests) {
-        const start = Date.now();
-        const res = await request();
-        fails(res, 503, 'DATABASE_ERROR');
-        assert.match(res.headers['retry-after'], /^[1-9]\d*$/);
-        assert.ok(Date.now() - start < 500 * patience, `${Date.now() - start} ms`);
+        await measured(async () => {
+          const start = Date.now();
+          const res = await request();
+          const spent = Date.now() - start;
+          fails(res, 503, 'DATABASE_ERROR');
+          assert.match(res.headers['retry-after'], /^[1-9]\d*$/);
+          assert.ok(spent < 500 * patience, `${spent} ms`);
+        });
       }
       fails(await s.anon.get('/folders'), 401, 'AUTHENTICATION_REQUIRED');
       fails(await alice.get('/nope'), 404, 'ROUTE_NOT_FOUND');
@@ -164,7 +167,7 @@ outageSuite(
   {
     children: 1,
     dbMax: 2,
-    dbOptions: '-c statement_timeout=1500ms',
+    dbOptions: '-c statement_timeout=5s',
     directives: ['ChronicleDbWait 300'],
   },
   (s) => {
@@ -201,7 +204,7 @@ outageSuite(
         const start = Date.now();
         const res = await alice.post('/notes', { title: 'late' });
         fails(res, 503, 'DATABASE_ERROR');
-        assert.ok(Date.now() - start >= 1400 && Date.now() - start < 3000 * patience, `${Date.now() - start} ms`);
+        assert.ok(Date.now() - start >= 4900, `${Date.now() - start} ms`);
       });
       assert.equal(await count(), n);
       ok(await alice.post('/notes', {}), 201);
@@ -219,7 +222,7 @@ outageSuite(
           assert.equal(res.status, 503, res.text);
           assert.match(res.json.error.code, /^(DATABASE_ERROR|SERVICE_UNAVAILABLE)$/);
         }
-        assert.ok(spent >= 250 && spent < 1100 * patience, `${spent} ms`);
+        assert.ok(spent >= 250 && spent < 4500, `${spent} ms`);
         assert.equal(await s.probe('/health'), 200);
         await release();
         for (const res of await Promise.all(holders)) ok(res, 201);

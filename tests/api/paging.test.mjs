@@ -236,13 +236,13 @@ serverSuite('Lists', {}, (s) => {
   });
 
   it('parameters are data: nothing in them reaches SQL', async () => {
-    for (const evil of ["'", "' OR '1'='1", '") OR 1=1', "'); SELECT pg_sleep(5) -- ", '$1', '%s%n', '\\', "title'"]) {
+    for (const evil of ["'", "' OR '1'='1", '") OR 1=1', "'); SELECT pg_sleep(18) -- ", '$1', '%s%n', '\\', "title'"]) {
       for (const name of ['search', 'tag', 'sortBy', 'sortOrder', 'folderId', 'cursor', 'page', 'pinned']) {
         const start = Date.now();
         const res = await alice.get(`/notes?${name}=${encodeURIComponent(evil)}`);
         assert.ok([200, 400].includes(res.status), `${name}=${evil}: ${res.status} ${res.text}`);
         if (res.status === 200) assert.deepEqual(res.json.data.items, [], `${name}=${evil}`);
-        assert.ok(Date.now() - start < 4000, `${name}=${evil} took long`);
+        assert.ok(Date.now() - start < 15000, `${name}=${evil} took long`);
       }
     }
   });

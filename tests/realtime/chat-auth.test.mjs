@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Server, serverSuite } from '../api/lib/server.mjs';
 import { cookieLogin, jwtClaims, login, mintJwt, newAdmin } from '../api/lib/accounts.mjs';
-import { sleep, until } from '../api/lib/env.mjs';
+import { generous, until } from '../api/lib/env.mjs';
 import { ok, parallel } from '../api/lib/expect.mjs';
 import { Member, closeAll, makeRoom, subscribed } from './lib/chat.mjs';
 import { ask, openSession } from './lib/session.mjs';
@@ -200,7 +200,8 @@ describe('Tokens that expire', () => {
   let left;
   let renewed;
   let start;
-  const LIFE = 3;
+  let expires;
+  const LIFE = 8; /* a machine that stalls must get in with it */
   const short = () => tokenOf(server, user, { exp: now() + LIFE });
   before(async () => {
     await server.start();
@@ -218,12 +219,12 @@ describe('Tokens that expire', () => {
   });
 
   it('auth:expired is told when it is time', async () => {
-    assert.ok(Date.parse(renewed.ready.expiresAt) <= start + (LIFE + 1) * 1000);
+    expires = Date.parse(renewed.ready.expiresAt);
+    assert.ok(expires <= start + (LIFE + 1) * 1000);
     for (const member of [...left, renewed]) {
       assert.deepEqual(await member.heard('auth:expired', undefined, 8000), {});
     }
     assert.ok(Date.now() - start >= (LIFE - 1.1) * 1000, 'not before');
-    start = Date.now();
   });
 
   it('auth:refresh takes a good token of the same user, and nothing else', async () => {
@@ -251,8 +252,8 @@ describe('Tokens that expire', () => {
   it('who does not refresh is disconnected after 30 s; who did stays', async () => {
     await until(() => left.every((member) => member.lost.length), 40000, 'they are disconnected');
     for (const member of left) {
-      const after_ = member.lost[0].at - start;
-      assert.ok(after_ > 28000 && after_ < 34000, `${after_} ms`);
+      const after_ = member.lost[0].at - expires;
+      assert.ok(after_ > 28000 && after_ < 45000, `${after_} ms`);
     }
     assert.ok(renewed.socket.connected);
     await renewed.ok('presence:set', { status: 'online' });
@@ -271,10 +272,10 @@ serverSuite('Two namespaces on one connection', { directives: socketLines({ ping
     });
     assert.deepEqual(await auth, {});
     assert.notEqual(echo.id, main.socket.id);
-    assert.equal(await echo.timeout(3000).emitWithAck('x', 1), 1);
+    assert.equal(await echo.timeout(generous(3000)).emitWithAck('x', 1), 1);
     ok(await user.post('/auth/logout', {}));
     await main.heard('session:revoked');
-    await sleep(100);
+    await main.isOut();
     assert.equal(main.socket.connected, false);
   });
 });

@@ -1,9 +1,9 @@
 /* The client that everybody uses, npm's socket.io-client, in each of its ways to connect: the same must hold in all. */
 import assert from 'node:assert/strict';
-import { after, afterEach, it } from 'node:test';
+import { after, it } from 'node:test';
 import { once } from 'node:events';
 import { io } from 'socket.io-client';
-import { patience, sleep, until, within } from '../api/lib/env.mjs';
+import { generous, sleep, until, within } from '../api/lib/env.mjs';
 import { times } from '../api/lib/expect.mjs';
 import { everywhere } from './lib/place.mjs';
 
@@ -30,7 +30,7 @@ for (const transports of WAYS) {
     }
     async function connected(options) {
       const client = make(options);
-      await within(5000 * patience, once(client, 'connect'));
+      await within(generous(5000), once(client, 'connect'));
       assert.ok(client.connected, 'it connects');
       await until(() => client.auths.length, 3000, 'the event auth');
       return client;
@@ -38,7 +38,7 @@ for (const transports of WAYS) {
     const settled = (client) =>
       until(() => client.io.engine.transport.name === transports.at(-1), 3000, 'the last of the ways is taken');
     const heard = async (client, event) => {
-      const got = await within(4000 * patience, new Promise((resolve) => {
+      const got = await within(generous(4000), new Promise((resolve) => {
         client.once(event, (...args) => resolve(args));
       }));
       assert.ok(got, `the event ${event}`);
@@ -68,7 +68,7 @@ for (const transports of WAYS) {
 
     it('is given acks, in any order that it likes', async () => {
       const client = await connected();
-      const acks = await Promise.all(times(50, (n) => client.timeout(4000 * patience).emitWithAck('e', n)));
+      const acks = await Promise.all(times(50, (n) => client.timeout(generous(4000)).emitWithAck('e', n)));
       assert.deepEqual(acks, times(50, (n) => n));
     });
 
@@ -77,7 +77,7 @@ for (const transports of WAYS) {
       const data = Buffer.from(times(1000, (n) => n % 256));
       client.emit('bytes', { a: data, b: [data.subarray(3, 5)] }, 'x');
       assert.deepEqual(await heard(client, 'bytes'), [{ a: data, b: [data.subarray(3, 5)] }, 'x']);
-      const ack = await client.timeout(4000 * patience).emitWithAck('bytes', data);
+      const ack = await client.timeout(generous(4000)).emitWithAck('bytes', data);
       assert.deepEqual(ack, data);
       client.emit('typed', new Uint8Array([1, 2, 3]));
       assert.deepEqual(await heard(client, 'typed'), [Buffer.from([1, 2, 3])]);
@@ -86,15 +86,15 @@ for (const transports of WAYS) {
     it('sends 100 KB of text and of bytes', async () => {
       const client = await connected();
       const text = '0123456789'.repeat(10240);
-      assert.equal(await client.timeout(8000 * patience).emitWithAck('long', text), text);
+      assert.equal(await client.timeout(generous(8000)).emitWithAck('long', text), text);
       const data = Buffer.alloc(102400, 7);
-      assert.deepEqual(await client.timeout(8000 * patience).emitWithAck('long', data), data);
+      assert.deepEqual(await client.timeout(generous(8000)).emitWithAck('long', data), data);
     });
 
     it('sends all of Unicode', async () => {
       const client = await connected();
       const text = 'h\u00e9\u20ac\u{1d11e}\u0000\u001e\u2028\ud7ff\ue000\uffff"\\/\u007f';
-      assert.equal(await client.timeout(4000 * patience).emitWithAck('unicode', text), text);
+      assert.equal(await client.timeout(generous(4000)).emitWithAck('unicode', text), text);
     });
 
     it('keeps the order of what is said at once', async () => {
@@ -115,9 +115,9 @@ for (const transports of WAYS) {
       client.disconnect();
       assert.equal(client.connected, false);
       client.connect();
-      await within(5000 * patience, once(client, 'connect'));
+      await within(generous(5000), once(client, 'connect'));
       assert.notEqual(client.id, first);
-      assert.equal(await client.timeout(4000 * patience).emitWithAck('e', 1), 1);
+      assert.equal(await client.timeout(generous(4000)).emitWithAck('e', 1), 1);
     });
 
     it('comes back when the connection is lost', async () => {
@@ -126,10 +126,10 @@ for (const transports of WAYS) {
       await settled(client);
       const lost = once(client, 'disconnect');
       client.io.engine.close();
-      await within(3000 * patience, lost);
+      await within(generous(3000), lost);
       await until(() => client.connected && client.id !== first, 5000, 'it is back');
       await until(() => client.auths.length === 2, 3000, 'it was let in again');
-      assert.equal(await client.timeout(4000 * patience).emitWithAck('e', 1), 1);
+      assert.equal(await client.timeout(generous(4000)).emitWithAck('e', 1), 1);
     });
 
     it('is told that a namespace is not there', async () => {
@@ -140,7 +140,7 @@ for (const transports of WAYS) {
 
     it('twenty of them at once do not hear each other', async () => {
       const all = await Promise.all(times(20, () => connected()));
-      const acks = await Promise.all(all.map((client, n) => client.timeout(8000 * patience).emitWithAck('who', n)));
+      const acks = await Promise.all(all.map((client, n) => client.timeout(generous(8000)).emitWithAck('who', n)));
       assert.deepEqual(acks, times(20, (n) => n));
       assert.equal(new Set(all.map((client) => client.id)).size, 20);
       await sleep(50);
@@ -149,17 +149,14 @@ for (const transports of WAYS) {
   });
 }
 
-everywhere('socket.io-client', { ping: [300, 200] }, (place) => {
-  let client;
-  afterEach(() => client.disconnect());
-  for (const transports of WAYS) {
-    it(`stays for many heartbeats over ${transports.join(', then ')}`, async () => {
-      client = io(`http://${place.host()}/echo`, { transports, forceNew: true });
-      await within(5000 * patience, once(client, 'connect'));
-      const { id } = client;
-      await sleep(2000);
-      assert.equal(client.id, id);
-      assert.equal(await client.timeout(4000).emitWithAck('e', 1), 1);
-    });
-  }
+everywhere('socket.io-client', { ping: [300, 4000] }, (place) => {
+  it('stays for many heartbeats, and longer than without them', async (t) => {
+    const clients = WAYS.map((transports) => io(`http://${place.host()}/echo`, { transports, forceNew: true }));
+    t.after(() => clients.forEach((client) => client.disconnect()));
+    await Promise.all(clients.map((client) => client.connected || within(generous(5000), once(client, 'connect'))));
+    const ids = clients.map((client) => client.id);
+    await sleep(5000);
+    assert.deepEqual(clients.map((client) => client.id), ids);
+    for (const client of clients) assert.equal(await client.timeout(generous(4000)).emitWithAck('e', 1), 1);
+  });
 });

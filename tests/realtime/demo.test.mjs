@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Server } from '../api/lib/server.mjs';
 import { newUser } from '../api/lib/accounts.mjs';
-import { patience, until } from '../api/lib/env.mjs';
+import { inTime, patience, until } from '../api/lib/env.mjs';
 
 /** The lines of conf/httpd.conf.in that are about the page. */
 function demoLines() {
@@ -28,7 +28,7 @@ describe('The demo page', { skip: !BROWSER && 'there is no chromium' }, () => {
 
   async function open(context) {
     const page = await context.newPage();
-    page.setDefaultTimeout(8000 * patience);
+    page.setDefaultTimeout(60000 * patience);
     page.on('pageerror', (error) => faults.push(error.message));
     page.on('console', (message) => {
       if (message.type() === 'error' && !/status of 40[01]|WebSocket connection/.test(message.text())) {
@@ -63,7 +63,7 @@ describe('The demo page', { skip: !BROWSER && 'there is no chromium' }, () => {
       async () => {
         await say(page, text);
         const sent = async () => (await page.getByLabel('Say something').inputValue()) === '';
-        return until(sent, 3000, 'it is sent').catch(() => false);
+        return inTime(3000, sent);
       },
       30000,
       `${text} is sent`,
@@ -74,6 +74,7 @@ describe('The demo page', { skip: !BROWSER && 'there is no chromium' }, () => {
     people = await Promise.all(['Alice', 'Bob'].map((fullName) => newUser(server, { fullName })));
     browser = await chromium.launch({
       executablePath: BROWSER,
+      timeout: 120000,
       args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
     });
     const contexts = await Promise.all([browser.newContext(), browser.newContext()]);

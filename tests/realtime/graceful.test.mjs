@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, it } from 'node:test';
 import { Server } from '../api/lib/server.mjs';
 import { TLS_NOISE, tlsOptions } from '../api/lib/tls.mjs';
-import { sleep, until, within, patience } from '../api/lib/env.mjs';
+import { generous, sleep, until, within } from '../api/lib/env.mjs';
 import { Polling } from './lib/session.mjs';
 import { RawSocket } from './lib/frames.mjs';
 import { placeOf, socketLines } from './lib/place.mjs';
@@ -47,12 +47,13 @@ for (const [mpm, shape] of [
     }
     const first = clients.map((client) => client.id);
     const said = polls.map(lastWords);
+    await sleep(500); /* so that some of them wait */
     const old = server.processes();
     const start = Date.now();
     server.signal('SIGUSR1');
-    await Promise.all(raw.map((socket) => socket.isClosed(1012, 14000)));
+    await Promise.all(raw.map((socket) => socket.isClosed(1012, 30000)));
     /* whoever asks when all is said and done finds nobody, which sends him away as well */
-    const words = await within(14000 * patience, Promise.all(said));
+    const words = await within(generous(30000), Promise.all(said));
     assert.ok(words.every((last) => ['200 1', '400 '].includes(last)), words.join());
     assert.ok(words.includes('200 1'), words.join());
     await until(() => !old.some((pid) => server.processes().includes(pid)), 15000, 'the old children are gone');

@@ -35,10 +35,8 @@ for (const [mpm, shape] of [
         ...[plain, secure].flatMap((place) => WAYS.map((transports) => settled(place, { transports, reconnection: false }))),
       ]);
       assert.ok(open.every((socket) => socket.connected));
-      const start = Date.now();
-      await server.stop();
+      await server.stop(); /* fails when httpd had to kill a child, which it does after 9 s */
       closeClients();
-      assert.ok(Date.now() - start < 9000, `it took ${Date.now() - start} ms to stop`);
     });
 
     it('it is said once that sockets keep threads', () => {
@@ -125,7 +123,7 @@ serverSuite(
         assert.deepEqual(refused.json, { code: 3, message: 'Bad request' });
         assert.equal((await get('/socket.io/?EIO=4&transport=websocket')).status, 400);
         await post('42/echo,["n",0]');
-        await within(3000, waiting);
+        await waiting;
         const all = poll(203);
         for (let n = 1; n <= 200; n += 1) await post(`42/echo,["n",${n}]`);
         await all;

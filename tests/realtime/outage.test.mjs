@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { Server } from '../api/lib/server.mjs';
 import { DATABASE_NOISE, PrivateCluster } from '../api/lib/postgres.mjs';
 import { jwtClaims, login } from '../api/lib/accounts.mjs';
-import { patience, sleep, until, within } from '../api/lib/env.mjs';
+import { generous, sleep, until, within } from '../api/lib/env.mjs';
 import { ok, times } from '../api/lib/expect.mjs';
 import { Member, closeAll, makeRoom, subscribed } from './lib/chat.mjs';
 
@@ -25,18 +25,22 @@ describe('A child is killed', () => {
     /* all at once, and again until each of the two processes has some of them */
     const slotOf = ({ socket }) => Buffer.from(socket.io.engine.id, 'base64url').readUInt16LE(16);
     let members;
-    let slots;
-    for (let round = 0; round < 30 && slots?.size !== 2; round += 1) {
+    let places;
+    for (let round = 0; round < 30 && new Set(places?.values()).size !== 2; round += 1) {
       closeAll();
       members = (await Promise.all(users.map((user) => subscribed(server, room, user)))).flat();
-      slots = new Set(members.map(slotOf));
+      places = new Map(members.map((member) => [member, slotOf(member)]));
     }
     members.forEach((member) => member.forget());
     const [pid] = server.processes();
     process.kill(pid, 'SIGKILL');
-    await sleep(500);
-    const lost = members.filter((member) => member.lost.length);
-    const there = members.filter((member) => !member.lost.length);
+    await until(() => members.some((member) => member.lost.length), 5000, 'some are lost');
+    const slot = places.get(members.find((member) => member.lost.length));
+    const lost = members.filter((member) => places.get(member) === slot);
+    const there = members.filter((member) => places.get(member) !== slot);
+    for (const member of lost) await member.isOut();
+    await sleep(300);
+    assert.ok(there.every((member) => !member.lost.length), 'of the one process all');
     assert.ok(lost.length > 0 && there.length > 0, `${lost.length} were at the one, ${there.length} at the other`);
     const [first, ...rest] = there;
     const { message } = await first.ok('message:send', { roomId: room.id, content: 'still here' });
@@ -122,7 +126,7 @@ describe('Children end', () => {
       const transports = [['websocket'], ['polling'], ['polling', 'websocket']][n % 3];
       while (!over) {
         const member = new Member(server, { user: users[n % users.length], transports, reconnection: n % 2 === 0 });
-        await member.heard('ready', undefined, 500).catch(() => {});
+        await member.readyIn(500);
         for (let k = 0; k < 30 && !over && member.socket.connected; k += 1) {
           member.socket.emit('message:send', { ...here, content: `${n} ${k}` });
           member.socket.emit('typing:start', here);
@@ -162,7 +166,7 @@ describe('Children end', () => {
     const old = server.processes();
     await busy(users, room, async () => {
       server.signal('SIGTERM');
-      const done = await within(15000 * patience, server.exited);
+      const done = await within(generous(15000), server.exited);
       assert.deepEqual(done, { code: 0, signal: null });
       assert.ok(!old.some((pid) => server.processes().includes(pid)));
     });

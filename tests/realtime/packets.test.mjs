@@ -1,7 +1,7 @@
 /* Socket.IO 5, packet by packet, over both transports: namespaces, events, acks, attachments, malformed packets. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { patience, sleep, within } from '../api/lib/env.mjs';
+import { generous, sleep, within } from '../api/lib/env.mjs';
 import { everywhere } from './lib/place.mjs';
 import { isOver, openEcho, openSession } from './lib/session.mjs';
 
@@ -280,7 +280,7 @@ everywhere('A connection that says nothing', {}, (place) => {
   it('is closed when it was long enough', async () => {
     const limit = place.settings.connectTimeout;
     const all = [...silent, refused].map((session) => session.ended);
-    assert.ok(await within(limit + 5000 * patience, Promise.all(all).then(() => true)), 'all are closed');
+    assert.ok(await within(limit + generous(5000), Promise.all(all).then(() => true)), 'all are closed');
     for (const session of silent) assert.ok(session.lived > limit - 1500, `not after ${session.lived} ms`);
   });
 

@@ -61,7 +61,7 @@ describe('Everything at once', () => {
       const user = users[n % users.length];
       const member = new Member(host(n + k), { user, transports: WAYS[k % 3] });
       try {
-        await member.heard('ready', undefined, 2000);
+        if (!(await member.readyIn(2000))) throw new Error('it is restarting');
         await member.ok('room:join', { ...here, sinceSeq: 0 });
         await Promise.all([
           member.ask('typing:start', here),

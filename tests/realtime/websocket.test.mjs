@@ -1,7 +1,7 @@
 /* WebSockets (RFC 6455), byte by byte. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { patience, sleep, within } from '../api/lib/env.mjs';
+import { generous, sleep, within } from '../api/lib/env.mjs';
 import { everywhere } from './lib/place.mjs';
 import { isOver } from './lib/session.mjs';
 import * as ws from './lib/frames.mjs';
@@ -15,7 +15,7 @@ const TOO_BIG = 1009;
 async function answer(place, options) {
   const socket = new RawSocket(place);
   socket.write(ws.handshake(place, options));
-  const head = await within(5000 * patience, socket.answered);
+  const head = await within(generous(5000), socket.answered);
   socket.end();
   return head;
 }
@@ -334,7 +334,7 @@ everywhere('Connections that end without a word', { ping: [300, 200] }, (place) 
     socket.write(frame(TEXT, '40/echo,'));
     await sleep(50);
     end(socket);
-    await isOver({ place, sid, ended: within(2000 * patience, socket.ended) });
+    await isOver({ place, sid, ended: within(generous(2000), socket.ended) });
     socket.end();
   };
 

@@ -82,6 +82,7 @@ export function chronicleLines(dir, { secrets, limits, directives }) {
     `ChronicleRefreshSecret "${secrets.refresh}"`,
     ...(env.docs ? [`ChronicleDocsDir "${env.docs}"`] : []),
     `ChronicleStorage fs "${dir}/files"`,
+    'ChronicleDbWait 8000' /* for a machine that is slow: who tests the wait says how long it is */,
     ...rates,
   ]
     .filter((line) => !given.has(key(line)))
@@ -89,7 +90,7 @@ export function chronicleLines(dir, { secrets, limits, directives }) {
 }
 
 export function dbLines({ pg, database, dbMax, dbOptions, dbHost }) {
-  const params = `host=${dbHost ?? pg.host} port=${pg.port} dbname=${database} user=${pg.user} connect_timeout=2`;
+  const params = `host=${dbHost ?? pg.host} port=${pg.port} dbname=${database} user=${pg.user} connect_timeout=20`;
   return [
     'DBDriver pgsql',
     `DBDParams "${params} options='${dbOptions} -c client_min_messages=warning'"`,

@@ -60,7 +60,7 @@ export async function insideHour(seconds) {
 export const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /** Milliseconds of n runs of each, taken in turn; the medians. */
-async function inTurns(n, ...runs) {
+export async function inTurns(n, ...runs) {
   const spent = runs.map(() => []);
   for (let round = 0; round < n; round += 1) {
     for (let k = 0; k < runs.length; k += 1) {
@@ -70,15 +70,4 @@ async function inTurns(n, ...runs) {
     }
   }
   return spent.map(median);
-}
-
-/** Checks the medians of such runs. What else the machine does may spoil them once; what is really slower always is. */
-export async function timesHold(n, hold, ...runs) {
-  const seen = [];
-  while (seen.length < 5) {
-    const medians = await inTurns(n, ...runs);
-    if (hold(...medians)) return;
-    seen.push(medians.join(' and '));
-  }
-  assert.fail(`milliseconds: ${seen.join('; ')}`);
 }

@@ -1,7 +1,7 @@
 /* Users with sockets in the namespace "/", and the rooms they are in. */
 import assert from 'node:assert/strict';
 import { io } from 'socket.io-client';
-import { patience, sleep, until, within } from '../../api/lib/env.mjs';
+import { generous, inTime, sleep, until, within } from '../../api/lib/env.mjs';
 import { ok } from '../../api/lib/expect.mjs';
 
 const opened = [];
@@ -49,7 +49,20 @@ export class Member {
       const all = this.events.map((one) => `${one.event} ${JSON.stringify(one.data).slice(0, 300)}`);
       throw new Error(`${error.message}; heard: ${all.join('\n')} ${this.errors.map((e) => e.message)}`);
     });
-    return this.events.splice(find(), 1)[0].data;
+    const [one] = this.events.splice(find(), 1);
+    this.latest = one.at;
+    return one.data;
+  }
+
+  /** When such an event came. */
+  async heardAt(event, fits) {
+    await this.heard(event, fits);
+    return this.latest;
+  }
+
+  /** `ready` came within ms, or undefined. */
+  readyIn(ms) {
+    return inTime(ms, () => this.events.some((one) => one.event === 'ready'));
   }
 
   /** Such an event has not come, and does not within ms. */
@@ -65,7 +78,7 @@ export class Member {
 
   /** The ack. */
   async ask(event, ...args) {
-    const ack = await within(8000 * patience, new Promise((resolve) => {
+    const ack = await within(generous(8000), new Promise((resolve) => {
       this.socket.emit(event, ...args, (...got) => resolve(got));
     }));
     assert.ok(ack, `${event}: an ack`);

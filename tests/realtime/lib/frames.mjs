@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
-import { patience, within } from '../../api/lib/env.mjs';
+import { generous, within } from '../../api/lib/env.mjs';
 import { Queue } from './session.mjs';
 
 export const CONTINUATION = 0;
@@ -166,13 +166,13 @@ export class RawSocket {
     let one = await this.next(ms);
     while (one.opcode !== CLOSE) one = await this.next(ms);
     assert.equal(one.data.length ? one.data.readUInt16BE(0) : 1005, code);
-    assert.ok(await within(ms * patience, this.ended), 'the connection is closed');
+    assert.ok(await within(generous(ms), this.ended), 'the connection is closed');
     this.end();
   }
 
   /** The server closes, with goodbye or without. */
   async isGone(ms = 3000) {
-    assert.ok(await within(ms * patience, this.ended), 'the connection is closed');
+    assert.ok(await within(generous(ms), this.ended), 'the connection is closed');
     this.end();
   }
 

@@ -41,7 +41,7 @@ class Ours {
 class Reference {
   constructor(options) {
     this.isReference = true;
-    this.settings = { ...options, connectTimeout: 2000 };
+    this.settings = { ...options, connectTimeout: 10000 };
   }
   async start() {
     const program = fileURLToPath(new URL('../reference.mjs', import.meta.url));

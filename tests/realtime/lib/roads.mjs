@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { once } from 'node:events';
 import { io } from 'socket.io-client';
-import { patience, until, within } from '../../api/lib/env.mjs';
+import { generous, until, within } from '../../api/lib/env.mjs';
 
 const opened = [];
 /** Ends all clients of this file. */
@@ -20,7 +20,7 @@ export function client(place, { mark = '', namespace = '/echo', ...options } = {
     ...options,
   });
   opened.push(socket);
-  socket.said = (event, ...args) => socket.timeout(10000 * patience).emitWithAck(event, ...args);
+  socket.said = (event, ...args) => socket.timeout(generous(10000)).emitWithAck(event, ...args);
   return socket;
 }
 
@@ -28,7 +28,7 @@ export function client(place, { mark = '', namespace = '/echo', ...options } = {
 export async function settled(place, options) {
   const socket = client(place, options);
   const last = options.transports.at(-1);
-  if (!socket.connected) await within(10000 * patience, once(socket, 'connect'));
+  if (!socket.connected) await within(generous(10000), once(socket, 'connect'));
   assert.ok(socket.connected, `it connects by ${options.transports}`);
   await until(() => socket.io.engine.transport.name === last, 10000, `it ends up with ${last}`);
   return socket;

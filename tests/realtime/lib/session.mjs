@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import https from 'node:https';
 import WebSocket from 'ws';
-import { patience, sleep, until, within } from '../../api/lib/env.mjs';
+import { generous, patience, sleep, until, within } from '../../api/lib/env.mjs';
 
 const SEPARATOR = '\x1e';
 
@@ -26,7 +26,7 @@ export class Queue {
       got = resolve;
     });
     this.waiting.push(got);
-    const item = await within(ms * patience, mine.then((value) => ({ value })));
+    const item = await within(generous(ms), mine.then((value) => ({ value })));
     if (item) return item.value;
     this.waiting = this.waiting.filter((other) => other !== got);
     throw new Error(`no ${this.what} within ${ms} ms`);
@@ -39,7 +39,7 @@ export class Queue {
 }
 
 /** {status, headers, raw, text} of any request to the place. */
-export function ask(place, method, path, { headers = {}, body, timeout = 8000 } = {}) {
+export function ask(place, method, path, { headers = {}, body, timeout = 30000 } = {}) {
   return new Promise((resolve, reject) => {
     const target = { host: '127.0.0.1', port: place.port, method, path, headers, agent: false };
     const req = place.tls ? https.request({ ...target, rejectUnauthorized: false }) : http.request(target);
@@ -91,7 +91,7 @@ export class Polling {
   }
   /** One poll: {status, packets}. */
   async get(options) {
-    const res = await ask(this.place, 'GET', this.path, { headers: this.headers, timeout: 30000, ...options });
+    const res = await ask(this.place, 'GET', this.path, { headers: this.headers, timeout: 40000, ...options });
     return { ...res, packets: res.status === 200 ? res.text.split(SEPARATOR).map(decode) : [] };
   }
   post(...packets) {
@@ -176,7 +176,7 @@ export class Socket {
   }
   async close() {
     this.ws.close();
-    if (!(await within(1000 * patience, this.ended))) this.ws.terminate();
+    if (!(await within(generous(1000), this.ended))) this.ws.terminate();
   }
 }
 
@@ -201,7 +201,7 @@ export async function openEcho(place, transport, payload = '') {
 
 /** The session ends within ms, and the server knows its sid no more. */
 export async function isOver(session, ms = 3000) {
-  const ended = await within(ms * patience, session.ended.then((code) => ({ code })));
+  const ended = await within(generous(ms), session.ended.then((code) => ({ code })));
   assert.ok(ended, `the session was not closed within ${ms} ms`);
   let said;
   const look = async () => {

@@ -65,7 +65,7 @@ export class Reader {
   }
   async has(count) {
     const told = () => `${this.name} has ${this.last} of ${count}; gaps: ${this.gaps.slice(0, 5)}`;
-    await until(() => this.broken || this.last >= count, 30000, 'all is read').catch((error) => {
+    await until(() => this.broken || this.last >= count, 60000, 'all is read').catch((error) => {
       throw new Error(`${error.message}: ${told()}`);
     });
     if (this.broken) throw this.broken;
@@ -77,8 +77,8 @@ export class Reader {
 
 /** Says `count` things one after the other, each until it is acknowledged, with the same clientId. */
 export class Sender {
-  constructor(server, user, room, way) {
-    Object.assign(this, { user, room, way, acked: 0, again: 0 });
+  constructor(server, user, room, way, wait) {
+    Object.assign(this, { user, room, way, wait, acked: 0, again: 0 });
     if (way !== 'REST') this.socket = io(...options(server, user, [way]));
   }
   async once(content, clientId) {
@@ -87,7 +87,7 @@ export class Sender {
       const res = await this.user.post(`/chat/rooms/${this.room.id}/messages`, body);
       return res.json?.data;
     }
-    const ack = await this.socket.timeout(4000 * patience).emitWithAck('message:send', { roomId: this.room.id, ...body });
+    const ack = await this.socket.timeout(this.wait * patience).emitWithAck('message:send', { roomId: this.room.id, ...body });
     if (!ack.success) assert.match(ack.error.code, /SERVICE_UNAVAILABLE|DATABASE_ERROR/, JSON.stringify(ack));
     return ack.data?.message;
   }
@@ -115,12 +115,12 @@ export class Sender {
 const WAYS = ['websocket', 'polling', 'REST', 'websocket'];
 
 /**
- * 8 senders at the first host, `count` messages each; readers at every host. disturb(when): `await when(0.3)` returns
+ * 8 senders at the first host, `count` messages each, which wait so many ms for an ack; readers at every host. disturb(when): `await when(0.3)` returns
  * when that part of all was acknowledged. mayGap: a live message may be lost, which its successor shows.
  */
-export async function storm(hosts, { users, room, count, disturb, mayGap = false, pause = 0 }) {
+export async function storm(hosts, { users, room, count, disturb, mayGap = false, pause = 0, wait = 4000 }) {
   const [first] = hosts;
-  const senders = users.map((user, k) => new Sender(first, user, room, WAYS[k % WAYS.length]));
+  const senders = users.map((user, k) => new Sender(first, user, room, WAYS[k % WAYS.length], wait));
   const readers = hosts.flatMap((host, n) =>
     [['websocket'], ['polling']].map(
       (transports) => new Reader(host, users[0], room, { transports, name: `${transports} at host ${n}` }),
