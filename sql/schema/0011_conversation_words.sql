@@ -220,6 +220,11 @@ $$;
 
 -- ── those that are there ─────────────────────────────────────────────────────
 
+-- A server of the release before may be writing. What it has begun is waited
+-- for, since it has the words as they were; what it begins now waits for the
+-- functions above. Nobody who reads waits.
+LOCK TABLE conversations IN EXCLUSIVE MODE;
+
 UPDATE conversations c
 SET search = chronicle_conversation_words(
     c.user_id, c.visibility, c.title, c.description,

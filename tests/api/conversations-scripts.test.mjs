@@ -1,19 +1,71 @@
 /* Search in conversations: scripts that put no blanks between words (docs/internals/conversations.md). */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import { before, it } from 'node:test';
+import path from 'node:path';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { before, it, test } from 'node:test';
 import { serverSuite } from './lib/server.mjs';
+import { env, makeDir, until } from './lib/env.mjs';
+import { connect, createDatabase, dropDatabase } from './lib/postgres.mjs';
 import { at, converse, publish } from './lib/conversations.mjs';
 import { ok, times } from './lib/expect.mjs';
 
-const path = (q, more = {}) => `/conversations/search?${new URLSearchParams({ q, limit: 100, ...more })}`;
+const searchFor = (q, more = {}) => `/conversations/search?${new URLSearchParams({ q, limit: 100, ...more })}`;
 const says = (...texts) => texts.map((content) => ({ role: 'user', content }));
 const marked = (text) => [...(text ?? '').matchAll(/<mark>(.*?)<\/mark>/gs)].map((m) => m[1]);
+
+/* As chronicle-migrate is told to be used: while the server of the release before goes on. */
+test('what is written while the schema learns of these scripts is found', async (t) => {
+  const migrate = process.env.CH_TEST_MIGRATE;
+  const schema = path.join(path.dirname(migrate), 'schema');
+  const earlier = makeDir('schema-');
+  for (const name of fs.readdirSync(schema).filter((one) => one < '0011')) {
+    fs.copyFileSync(path.join(schema, name), path.join(earlier, name));
+  }
+  const database = await createDatabase(env.pg, 'template0');
+  const conninfo = `host=${env.pg.host} port=${env.pg.port} user=${env.pg.user} dbname=${database}`;
+  execFileSync(migrate, ['apply', '--dir', earlier, conninfo], { stdio: 'ignore' });
+  const [writer, late, other] = await Promise.all(Array.from({ length: 3 }, () => connect(env.pg, database)));
+  t.after(async () => {
+    await Promise.all([writer, late, other].map((client) => client.end()));
+    await dropDatabase(env.pg, database);
+    fs.rmSync(earlier, { recursive: true });
+  });
+  const { rows: [user] } = await writer.query("INSERT INTO users (email, password_hash) VALUES ('a@example.com', 'x') RETURNING id");
+  const says = '我今天去北京';
+  const write = (client, slug) =>
+    client.query(
+      `WITH c AS (
+         INSERT INTO conversations (user_id, slug, title, search) VALUES ($1, $2, 'A talk',
+           chronicle_conversation_words($1, 'private', 'A talk', NULL, chronicle_message_words(ARRAY[$3])))
+         RETURNING id)
+       INSERT INTO conversation_messages (conversation_id, position, role, content) SELECT id, 0, 'user', $3 FROM c`,
+      [user.id, slug, says],
+    );
+  await write(other, 'there');
+  await writer.query('BEGIN');
+  await write(writer, 'begun');
+  const child = spawn(migrate, ['apply', '--dir', schema, conninfo], { stdio: 'ignore' });
+  let code;
+  const migrated = once(child, 'exit').then(([number]) => {
+    code = number;
+  });
+  const waits = 'SELECT 1 FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = $1)';
+  await until(async () => code !== undefined || (await other.query(waits, [database])).rowCount, 10000, 'it waits');
+  const last = write(late, 'during');
+  await writer.query('COMMIT');
+  await migrated;
+  assert.equal(code, 0);
+  await last;
+  const { rows } = await other.query("SELECT slug FROM conversations WHERE search @@ chronicle_parts_query('{北京}', '{}', false) ORDER BY slug");
+  assert.deepEqual(rows.map(({ slug }) => slug), ['begun', 'during', 'there']);
+});
 
 serverSuite('Search in conversations of other scripts', {}, (s) => {
   let alice;
   let bob;
-  const find = async (q, who = alice, more = {}) => ok(await who.get(path(q, more))).items;
+  const find = async (q, who = alice, more = {}) => ok(await who.get(searchFor(q, more))).items;
   const found = async (q, who) => (await find(q, who)).map((item) => item.title).sort().join();
 
   const talks = [
@@ -99,7 +151,7 @@ serverSuite('Search in conversations of other scripts', {}, (s) => {
   it('others find what is public alone, and totals and ranks tell no more', async () => {
     assert.equal(await found('北京', bob), 'of another');
     assert.equal(await found('検索', s.anon), '');
-    assert.equal(ok(await s.anon.get(path('検索'))).pagination.total, 0);
+    assert.equal(ok(await s.anon.get(searchFor('検索'))).pagination.total, 0);
   });
 
   it('titles weigh more than descriptions, those more than messages', async () => {
