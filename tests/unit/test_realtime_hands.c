@@ -66,6 +66,8 @@ static void visit(void *ctx)
     work->number++;
 }
 
+static int at_gate; /* how many have come there */
+
 static void do_work(ch_task_t *task)
 {
     work_t *work = (work_t *)(void *)task;
@@ -73,6 +75,9 @@ static void do_work(ch_task_t *task)
 
     ck_assert_int_eq(work->worked, 0);
     ck_assert_ptr_eq(task->conf, &conf);
+    if (work->gate) {
+        __atomic_fetch_add(&at_gate, 1, __ATOMIC_SEQ_CST);
+    }
     while (work->gate && !__atomic_load_n(work->gate, __ATOMIC_SEQ_CST)) {
         apr_sleep(MS(1));
     }
@@ -275,7 +280,7 @@ static void count_either(ch_task_t *task)
 
 static void *APR_THREAD_FUNC open_gate(apr_thread_t *unused, void *gate)
 {
-    apr_sleep(MS(100));
+    apr_sleep(MS(800)); /* the end has begun */
     __atomic_store_n((int *)gate, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
@@ -298,7 +303,9 @@ START_TEST(the_end_with_tasks_waiting)
         work->visits = 2;
         ch_hands_give(&work->task);
     }
-    apr_sleep(MS(100)); /* all hands are full */
+    while (__atomic_load_n(&at_gate, __ATOMIC_SEQ_CST) < HANDS) {
+        apr_sleep(MS(1)); /* until all hands are full */
+    }
     apr_thread_create(&opener, NULL, open_gate, &gate, pool);
     ch_hands_end();
     work = new_work();

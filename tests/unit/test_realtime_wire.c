@@ -414,7 +414,7 @@ START_TEST(a_full_inbox)
     ck_assert_int_gt(fill(0), 100);
     /* the last one was waited for */
     ck_assert_int_ge(panel[5], 900);
-    ck_assert_int_lt(panel[5], 5000);
+    ck_assert_int_lt(panel[5], 15000);
     /* and so are others, but all together no longer */
     ck_assert_int_eq(ch_wire_claim(pool), 1);
     ch_wire_listen(1);
@@ -426,6 +426,9 @@ START_TEST(a_full_inbox)
 END_TEST
 
 static apr_time_t tell_took;
+
+/* Who waits does so for one second, of which a loaded machine makes more. */
+#define TOO_LONG (APR_USEC_PER_SEC * 9 / 10)
 
 static void tell_in_time(int slot, int want)
 {
@@ -447,13 +450,13 @@ START_TEST(a_full_inbox_of_nobody)
     fill(0);
     kill_child(pid);
     tell_in_time(0, 0);
-    ck_assert_int_lt(tell_took, APR_USEC_PER_SEC / 2);
+    ck_assert_int_lt(tell_took, TOO_LONG);
     ck_assert_int_eq(ch_wire_claim(pool), 1);
     ck_assert(has_none());
     ck_assert_int_eq(ch_wire_slot(), 0);
     ck_assert_int_gt(fill(0), 100);
     tell_in_time(0, 0);
-    ck_assert_int_lt(tell_took, APR_USEC_PER_SEC / 2);
+    ck_assert_int_lt(tell_took, TOO_LONG);
 }
 END_TEST
 

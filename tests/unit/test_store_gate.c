@@ -102,7 +102,7 @@ START_TEST(in_order)
         ck_assert_int_eq(
             apr_thread_create(&threads[i], NULL, queue_up, &numbers[i], pool),
             0);
-        usleep(100 * 1000);
+        usleep(400 * 1000);
     }
     ck_assert_int_eq(entered, 0);
     ch_gate_leave(gate);
