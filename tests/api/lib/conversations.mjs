@@ -1,5 +1,4 @@
 /* Conversations for tests, and what the contract makes of a title, told in another language (API.md section 11). */
-import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { ok } from './expect.mjs';
 import { sleep } from './env.mjs';
