@@ -20,6 +20,7 @@ httpd/handler.c          the same
 httpd/jsonlog.c          shown
 httpd/logs.c             as httpd/access.c
 httpd/status.c           shown
+realtime/call.c          shown
 realtime/event.c         until when a token is good
 realtime/hands.c         the same
 realtime/loop.c          turns such a time into one of the loop
