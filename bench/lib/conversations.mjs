@@ -1,11 +1,13 @@
 // What conversations cost, with ever more public ones: lists, search and
-// single ones, asked without a token; and what is kept, against doing nothing.
+// single ones, asked without a token; imports; and what is kept, against doing
+// nothing.
 import { join } from 'node:path';
 import { USERS, config, id } from './config.mjs';
 import { measure, output } from './load.mjs';
 import { measurePaths } from './search.mjs';
 import { start, stop } from './servers.mjs';
 import { ask, expect, sql } from './ask.mjs';
+import { imports } from './imports.mjs';
 
 const SIZES = { '1k': 1_000, '10k': 10_000, '100k': 100_000 };
 const HERE = '/api/v1/conversations';
@@ -181,5 +183,9 @@ export async function conversations(say, done) {
     }
     await stop(server);
   }
+  say('conversations: imports');
+  const server = await start('ours');
+  await imports(server, table, numbers);
+  await stop(server);
   await kept(rows, table, numbers);
 }
