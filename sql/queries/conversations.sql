@@ -357,11 +357,13 @@ WHERE visibility = 'public' GROUP BY category;
 -- fragment: conversation_marks_bytes
 (SELECT 40000000 / greatest(1, count(*)) FROM page)
 
+-- Asked of the index always: what is wanted is unknown to the planner in a query
+-- of its own. Else, of what nearly all have, it reads the column of each, not
+-- knowing how much there is in one.
 -- fragment: conversation_match
-SELECT c.id, c.created_at, ts_rank(c.search, {{ranked}}) AS rank
 FROM conversations c
 WHERE numnode({{wanted}}) > 0
-  AND c.search @@ ({{wanted}} && {{conversation_scope}})
+  AND c.search @@ (SELECT {{wanted}} && {{conversation_scope}})
   AND (c.visibility = 'public' OR c.user_id IS NOT DISTINCT FROM $1)
   AND ($3 IS NULL OR c.category = $3)
   AND ($4 IS NULL OR c.tags @> $4)
@@ -402,6 +404,7 @@ translate(c.title, E'<>\x02\x03\x04\x05\x06', E'\x04\x05')
 -- one two (dying: die). What stands in a script without blanks is set apart by
 -- \x01 while hits are marked, or words beside it would not be seen.
 WITH found AS MATERIALIZED (
+    SELECT c.id, c.created_at, ts_rank(c.search, {{ranked}}) AS rank
     {{conversation_match}}),
 {{conversation_hits}}
 LEFT JOIN (
@@ -450,22 +453,38 @@ ORDER BY p.rank DESC, p.created_at DESC, p.id DESC;
 -- The same of what has letters of a script without blanks: its parts are found
 -- by their windows (schema 0011), and marked as they are. Those of several
 -- windows are looked for in the texts, too, as long as that is not much work.
+-- Among thousands the rank says no more than whether the title or the
+-- description has one: in scripts of which most texts have most letters, to read
+-- what all of them consist of takes seconds.
 -- q: all words as a regular expression.
-WITH candidate AS MATERIALIZED (
+WITH hit AS MATERIALIZED (
+    SELECT c.id, c.created_at,
+           CASE WHEN EXISTS (SELECT 1 FROM unnest($8) w
+                             WHERE strpos(lower(c.title), lower(w)) > 0)
+                THEN 0.6
+                WHEN EXISTS (SELECT 1 FROM unnest($8) w
+                             WHERE strpos(lower(c.description), lower(w)) > 0)
+                THEN 0.24 ELSE 0.06 END::real AS rank
     {{conversation_match}}),
+candidate AS MATERIALIZED (
+    SELECT h.id, h.created_at,
+           CASE WHEN (SELECT count(*) FROM hit) > 2000 THEN h.rank
+           ELSE (SELECT ts_rank(c.search, {{ranked}}) FROM conversations c
+                 WHERE c.id = h.id) END AS rank
+    FROM hit h),
 long AS MATERIALIZED (
     SELECT lower(w) AS word FROM unnest($8) w
     WHERE NOT $10 AND chronicle_is_unspaced(w)
       AND numnode(chronicle_parts_query(ARRAY[w], '{}', false)) > 1),
 found AS MATERIALIZED (
-    SELECT k.* FROM candidate k JOIN conversations c ON c.id = k.id
+    SELECT k.* FROM candidate k
     WHERE NOT EXISTS (SELECT 1 FROM long)
        OR (SELECT count(*) FROM candidate) > 500
        OR (SELECT sum(octet_length(y.content)) FROM conversation_messages y
            WHERE y.conversation_id = k.id) > 300000
        OR NOT EXISTS (
-           SELECT 1 FROM long
-           WHERE strpos(lower(c.title), word) = 0
+           SELECT 1 FROM long, conversations c
+           WHERE c.id = k.id AND strpos(lower(c.title), word) = 0
              AND strpos(lower(coalesce(c.description, '')), word) = 0
              AND NOT EXISTS (
                  SELECT 1 FROM conversation_messages y

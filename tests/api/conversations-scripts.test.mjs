@@ -199,6 +199,24 @@ serverSuite('Search in conversations of other scripts', {}, (s) => {
     assert.equal((await find('要約です', s.anon)).length, 1);
   });
 
+  it('among thousands, what has it in the title comes first, then in the description, then the newest', async () => {
+    const dora = await s.user();
+    await s.sql(`INSERT INTO conversations (user_id, slug, title, description, created_at, search)
+      SELECT $1, 'crowd-' || k, title, about, now() + k * interval '1 second',
+        chronicle_conversation_words($1, 'private', title, about, chronicle_message_words('{鑫と言う}'))
+      FROM generate_series(1, 2001) k, LATERAL (SELECT CASE k WHEN 7 THEN '鑫と言う題' ELSE 'crowd ' || k END AS title,
+        CASE k WHEN 5 THEN '説明も鑫と言う' END AS about) x`, [dora.user.id]);
+    for (const total of [2001, 2000]) {
+      for (const q of ['鑫', '鑫と', '鑫と言う', '鑫と言う or 無い']) {
+        const page = ok(await dora.get(path(q, { limit: 3 })));
+        assert.equal(page.pagination.total, total, q);
+        assert.deepEqual(page.items.map((item) => item.title), ['鑫と言う題', 'crowd 5', 'crowd 2001'], q);
+      }
+      await s.sql("DELETE FROM conversations WHERE slug = 'crowd-1'");
+    }
+    assert.equal((await find('鑫', s.anon)).length, 0);
+  });
+
   it('what was there before schema 11 is found after it, and nothing else is written', async () => {
     const carol = await s.user();
     await converse(carol, { title: '以前の題名', visibility: 'public' });
