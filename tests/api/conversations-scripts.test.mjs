@@ -208,7 +208,7 @@ serverSuite('Search in conversations of other scripts', {}, (s) => {
         CASE k WHEN 5 THEN '説明も鑫と言う' END AS about) x`, [dora.user.id]);
     for (const total of [2001, 2000]) {
       for (const q of ['鑫', '鑫と', '鑫と言う', '鑫と言う or 無い']) {
-        const page = ok(await dora.get(path(q, { limit: 3 })));
+        const page = ok(await dora.get(searchFor(q, { limit: 3 })));
         assert.equal(page.pagination.total, total, q);
         assert.deepEqual(page.items.map((item) => item.title), ['鑫と言う題', 'crowd 5', 'crowd 2001'], q);
       }

@@ -13,9 +13,9 @@
 /* --- a database ------------------------------------------------------- */
 
 static const char living, members; /* what rows are of */
-static int is_in;              /* whether there is one row of members */
-static int whose = 'a';            /* it is then */
-static int looks, may_answer;      /* atomic */
+static int whose = 'a';                 /* rows of members are */
+static int is_in;                       /* atomic: whether there is one */
+static int looks, may_answer;           /* atomic */
 
 static ch_err_t *fake_sessions(ch_db_t *db, const sql_hub_sessions_t *in,
                                ch_rows_t **out)
@@ -28,7 +28,9 @@ static ch_err_t *fake_sessions(ch_db_t *db, const sql_hub_sessions_t *in,
 static ch_err_t *fake_members(ch_db_t *db, const sql_hub_members_t *in,
                               ch_rows_t **out)
 {
-    *out = is_in ? (ch_rows_t *)(uintptr_t)&members : NULL;
+    *out = __atomic_load_n(&is_in, __ATOMIC_SEQ_CST)
+               ? (ch_rows_t *)(uintptr_t)&members
+               : NULL;
     __atomic_add_fetch(&looks, 1, __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(&may_answer, __ATOMIC_SEQ_CST)) {
         apr_sleep(MS(1));
@@ -197,8 +199,8 @@ START_TEST(joins_before_we_began)
     DELIVER(.what = CH_PUB_EMIT, .room = ROOM, .number = 5);
     DELIVER(.what = CH_PUB_JOINED, .room = ROOM, .user = 'a', .number = 4);
     run_for(MS(2));
-    wait_for(looks && has_room());
-    is_in = 0;
+    wait_for(!has_looked(0) && has_room());
+    __atomic_store_n(&is_in, 0, __ATOMIC_SEQ_CST);
     DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'a', .number = 5);
     wait_for(!has_room());
     end_realtime();
