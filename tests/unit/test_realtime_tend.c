@@ -237,26 +237,16 @@ START_TEST(nothing_happens_to_who_connects)
 }
 END_TEST
 
-START_TEST(joins_while_he_connects)
+/* He joins (1), or leaves. */
+START_TEST(moves_while_he_connects)
 {
-    begin_connect(0);
-    DELIVER(.what = CH_PUB_JOINED, .room = ROOM, .user = 'b', .number = 1);
+    begin_connect(!_i);
+    DELIVER(.what = _i ? CH_PUB_JOINED : CH_PUB_LEFT, .room = ROOM,
+            .user = 'b', .number = 1);
     ck_assert_int_eq(is_here(), 0);
-    is_in = 1;
+    is_in = _i;
     __atomic_store_n(&may_answer, 1, __ATOMIC_SEQ_CST);
-    wait_for(is_here() && has_room());
-    end_realtime();
-}
-END_TEST
-
-START_TEST(leaves_while_he_connects)
-{
-    begin_connect(1);
-    DELIVER(.what = CH_PUB_LEFT, .room = ROOM, .user = 'b', .number = 1);
-    ck_assert_int_eq(is_here(), 0);
-    is_in = 0;
-    __atomic_store_n(&may_answer, 1, __ATOMIC_SEQ_CST);
-    wait_for(is_here() && !has_room());
+    wait_for(is_here() && has_room() == _i);
     end_realtime();
 }
 END_TEST
@@ -278,6 +268,5 @@ CH_SUITE_MAIN("realtime/tend", CH_ONCE(nothing_happens),
               CH_ONCE(joins_meanwhile), CH_ONCE(leaves_meanwhile),
               CH_ONCE(joins_before_we_began),
               CH_ONCE(nothing_happens_to_who_connects),
-              CH_ONCE(joins_while_he_connects),
-              CH_ONCE(leaves_while_he_connects),
+              { .test = moves_while_he_connects, .times = 2 },
               { .test = ends_while_he_connects, .times = 2 })
